@@ -1,0 +1,96 @@
+package gateway_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/mimi-gateway/mimi-gateway/"
+
+// imports lists, for each package of this module, the packages of this module
+// which it may import, and the modules outside the standard library. A package
+// which is not listed fails the test, as does a rule for a package which is
+// gone. A final "/..." stands for the package and everything below it.
+var imports = map[string][]string{
+	"mimi/wire": {},
+}
+
+// TestImports reads the sources itself, and does not ask "go list": the test
+// cache only notices changes in files which the test process opens.
+func TestImports(t *testing.T) {
+	seen := map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != "." && skipped(path):
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		name := filepath.ToSlash(filepath.Dir(path))
+		allowed, ok := imports[name]
+		if !ok && !seen[name] {
+			t.Errorf("package %s has no import rule", name)
+		}
+		seen[name] = true
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range f.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if !standard(imported) && !slices.ContainsFunc(allowed, func(rule string) bool { return covers(rule, imported) }) {
+				t.Errorf("%s: %s may not import %s", path, name, strings.TrimPrefix(imported, module))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range imports {
+		if !seen[name] {
+			t.Errorf("import rule for %s, which does not exist", name)
+		}
+	}
+}
+
+// skipped reports whether the directory at path holds no package of this
+// module.
+func skipped(path string) bool {
+	if name := filepath.Base(path); name == "testdata" || strings.HasPrefix(name, ".") {
+		return true
+	}
+	_, err := os.Stat(filepath.Join(path, "go.mod"))
+	return err == nil
+}
+
+// standard reports whether path belongs to the standard library, whose first
+// element never contains a dot.
+func standard(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return !strings.Contains(first, ".")
+}
+
+func covers(rule, path string) bool {
+	path = strings.TrimPrefix(path, module)
+	if rule == "..." || rule == path {
+		return true
+	}
+	if tree, ok := strings.CutSuffix(rule, "/..."); ok {
+		return path == tree || strings.HasPrefix(path, tree+"/")
+	}
+	// A rule with a dot in its first element names a whole outside module.
+	return !standard(rule) && strings.HasPrefix(path, rule+"/")
+}

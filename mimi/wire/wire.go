@@ -1,0 +1,226 @@
+// Package wire reads and writes the TLS presentation language of RFC 9420,
+// section 2.
+//
+// A message describes its fields once, in a Wire method. The same method
+// serves both directions, so an encoder and a decoder cannot disagree.
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// The ways in which bytes fail to be a message, whatever the message. Errors of
+// a single field (an unknown enum value, a bad presence octet) are described by
+// the message that refuses them.
+var (
+	// ErrTruncated reports that the input ends inside a field.
+	ErrTruncated = errors.New("wire: truncated message")
+	// ErrTrailing reports input left over behind a complete message.
+	ErrTrailing = errors.New("wire: trailing bytes")
+	// ErrLength reports a vector length that is longer than 30 bits, or that is
+	// not in its shortest form (RFC 9420, section 2.1.2).
+	ErrLength = errors.New("wire: invalid vector length")
+)
+
+// A Message is a structure with a TLS presentation language description.
+type Message interface {
+	// Wire visits every field in wire order. It must not change the message
+	// while encoding.
+	Wire(*Codec)
+}
+
+// A Codec carries one message in one direction. After the first failure all
+// further operations do nothing, so that callers check the error once.
+type Codec struct {
+	decoding bool
+	buf      []byte // encoding: output so far; decoding: input left
+	err      error
+}
+
+// Decoding reports whether c fills the message, rather than reads it.
+func (c *Codec) Decoding() bool { return c.decoding }
+
+// Fail makes the operation fail with err, unless it has already failed.
+func (c *Codec) Fail(err error) {
+	if c.err == nil {
+		c.err = err
+	}
+}
+
+// Marshal returns the encoding of m.
+func Marshal(m Message) ([]byte, error) {
+	var c Codec
+	m.Wire(&c)
+	return c.buf, c.err
+}
+
+// Unmarshal fails with [ErrTrailing] if m does not consume all of b. It
+// retains no part of b.
+func Unmarshal(b []byte, m Message) error {
+	c := Codec{decoding: true, buf: b}
+	m.Wire(&c)
+	if c.err == nil && len(c.buf) > 0 {
+		c.err = ErrTrailing
+	}
+	return c.err
+}
+
+// take returns the next n bytes of the input, or nil after a failure.
+func (c *Codec) take(n int) []byte {
+	if c.err != nil || n > len(c.buf) {
+		c.Fail(ErrTruncated)
+		return nil
+	}
+	b := c.buf[:n]
+	c.buf = c.buf[n:]
+	return b
+}
+
+// put and get code an unsigned number of size octets, most significant first.
+func (c *Codec) put(size int, v uint64) {
+	for i := size - 1; i >= 0; i-- {
+		c.buf = append(c.buf, byte(v>>(8*i)))
+	}
+}
+
+func (c *Codec) get(size int) (v uint64) {
+	for _, b := range c.take(size) {
+		v = v<<8 | uint64(b)
+	}
+	return v
+}
+
+func number[T ~uint8 | ~uint16 | ~uint32 | ~uint64](c *Codec, size int, v *T) {
+	if c.decoding {
+		*v = T(c.get(size))
+	} else {
+		c.put(size, uint64(*v))
+	}
+}
+
+// Uint8 codes a uint8, or an enum of one octet.
+func Uint8[T ~uint8](c *Codec, v *T) { number(c, 1, v) }
+
+// Uint16 codes a uint16 in network byte order.
+func Uint16[T ~uint16](c *Codec, v *T) { number(c, 2, v) }
+
+// Uint32 codes a uint32 in network byte order.
+func Uint32[T ~uint32](c *Codec, v *T) { number(c, 4, v) }
+
+// Uint64 codes a uint64 in network byte order.
+func Uint64[T ~uint64](c *Codec, v *T) { number(c, 8, v) }
+
+// putLength and getLength code the variable-size length of RFC 9420, section
+// 2.1.2: at most 30 bits, and never longer than needed.
+func (c *Codec) putLength(n int) {
+	switch {
+	case n < 1<<6:
+		c.put(1, uint64(n))
+	case n < 1<<14:
+		c.put(2, 1<<14|uint64(n))
+	case n < 1<<30:
+		c.put(4, 2<<30|uint64(n))
+	default:
+		c.Fail(ErrLength)
+	}
+}
+
+func (c *Codec) getLength() int {
+	first := c.get(1)
+	size := 1 << (first >> 6)
+	if size == 8 {
+		c.Fail(ErrLength)
+		return 0
+	}
+	v := first & 0x3f
+	for _, b := range c.take(size - 1) {
+		v = v<<8 | uint64(b)
+	}
+	if size > 1 && v < 1<<(4*size-2) {
+		c.Fail(ErrLength)
+	}
+	return int(v)
+}
+
+// Opaque codes an opaque<V>.
+func Opaque[T ~[]byte](c *Codec, v *T) {
+	if c.decoding {
+		*v = slices.Clone(T(c.take(c.getLength())))
+		return
+	}
+	c.putLength(len(*v))
+	c.buf = append(c.buf, *v...)
+}
+
+// Fixed codes an opaque[n]: exactly n octets without a length. Encoding any
+// other number of octets fails with [ErrLength].
+func Fixed[T ~[]byte](c *Codec, v *T, n int) {
+	if c.decoding {
+		*v = slices.Clone(T(c.take(n)))
+		return
+	}
+	if len(*v) != n {
+		c.Fail(ErrLength)
+	}
+	c.buf = append(c.buf, *v...)
+}
+
+// Vector codes a vector of elements, each described by elem.
+func Vector[T any](c *Codec, v *[]T, elem func(*Codec, *T)) {
+	if !c.decoding {
+		var sub Codec
+		for i := range *v {
+			elem(&sub, &(*v)[i])
+		}
+		if sub.err != nil {
+			c.Fail(sub.err)
+		}
+		c.putLength(len(sub.buf))
+		c.buf = append(c.buf, sub.buf...)
+		return
+	}
+	*v = nil
+	sub := Codec{decoding: true, buf: c.take(c.getLength())}
+	for len(sub.buf) > 0 && sub.err == nil {
+		var e T
+		left := len(sub.buf)
+		elem(&sub, &e)
+		if len(sub.buf) == left {
+			sub.Fail(fmt.Errorf("wire: empty element in vector of %T", e))
+		}
+		*v = append(*v, e)
+	}
+	if sub.err != nil {
+		c.Fail(sub.err)
+	}
+}
+
+// Optional codes an optional<T>.
+func Optional[T any](c *Codec, v **T, elem func(*Codec, *T)) {
+	var present uint8
+	if *v != nil {
+		present = 1
+	}
+	Uint8(c, &present)
+	switch {
+	case present > 1:
+		c.Fail(fmt.Errorf("wire: optional presence octet is %d", present))
+	case present == 1:
+		if c.decoding {
+			*v = new(T)
+		}
+		elem(c, *v)
+	case c.decoding:
+		*v = nil
+	}
+}
+
+// Struct adapts a [Message] to an element of [Vector] or [Optional].
+func Struct[T any, P interface {
+	*T
+	Message
+}](c *Codec, v *T) {
+	P(v).Wire(c)
+}

@@ -19,6 +19,7 @@ const module = "github.com/mimi-gateway/mimi-gateway/"
 // which is not listed fails the test, as does a rule for a package which is
 // gone. A final "/..." stands for the package and everything below it.
 var imports = map[string][]string{
+	"mimi":      {"mimi/wire", "github.com/google/uuid"},
 	"mimi/wire": {},
 }
 

@@ -35,6 +35,7 @@ type Message interface {
 // further operations do nothing, so that callers check the error once.
 type Codec struct {
 	decoding bool
+	whole    []byte // decoding: the input from its first octet
 	buf      []byte // encoding: output so far; decoding: input left
 	err      error
 }
@@ -59,12 +60,41 @@ func Marshal(m Message) ([]byte, error) {
 // Unmarshal fails with [ErrTrailing] if m does not consume all of b. It
 // retains no part of b.
 func Unmarshal(b []byte, m Message) error {
-	c := Codec{decoding: true, buf: b}
+	c := decoder(b)
 	m.Wire(&c)
 	if c.err == nil && len(c.buf) > 0 {
 		c.err = ErrTrailing
 	}
 	return c.err
+}
+
+func decoder(b []byte) Codec { return Codec{decoding: true, whole: b, buf: b} }
+
+// UnmarshalPrefix decodes m from the start of b and returns what is left of b.
+// It is for containers that put other data behind a message: the padding of a
+// PrivateMessageContent, or application data behind a SafeAAD.
+func UnmarshalPrefix(b []byte, m Message) (rest []byte, err error) {
+	c := decoder(b)
+	m.Wire(&c)
+	return c.buf, c.err
+}
+
+// Mark returns the current position of c, to be handed to [Codec.Since] of the
+// same c.
+func (c *Codec) Mark() int {
+	if c.decoding {
+		return len(c.whole) - len(c.buf)
+	}
+	return len(c.buf)
+}
+
+// Since returns a copy of the octets between mark and the current position, in
+// either direction: what a signature over the fields visited since then covers.
+func (c *Codec) Since(mark int) []byte {
+	if c.decoding {
+		return slices.Clone(c.whole[mark : len(c.whole)-len(c.buf)])
+	}
+	return slices.Clone(c.buf[mark:])
 }
 
 // take returns the next n bytes of the input, or nil after a failure.
@@ -182,7 +212,7 @@ func Vector[T any](c *Codec, v *[]T, elem func(*Codec, *T)) {
 		return
 	}
 	*v = nil
-	sub := Codec{decoding: true, buf: c.take(c.getLength())}
+	sub := decoder(c.take(c.getLength()))
 	for len(sub.buf) > 0 && sub.err == nil {
 		var e T
 		left := len(sub.buf)

@@ -21,6 +21,10 @@ const module = "github.com/mimi-gateway/mimi-gateway/"
 var imports = map[string][]string{
 	"mimi":      {"mimi/wire", "github.com/google/uuid"},
 	"mimi/wire": {},
+
+	"mimi/mls/suite":           {"mimi/wire", "golang.org/x/crypto"},
+	"mimi/mls":                 {"mimi/wire", "mimi/mls/suite", "mimi/mls/internal/..."},
+	"mimi/mls/mlstest/vectors": {},
 }
 
 // TestImports reads the sources itself, and does not ask "go list": the test

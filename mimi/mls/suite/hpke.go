@@ -1,0 +1,189 @@
+package suite
+
+import (
+	"crypto/hpke"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
+)
+
+// HPKECiphertext is the output of an encryption to a public key (RFC 9420,
+// section 7.6).
+//
+//	struct {
+//	    opaque kem_output<V>;
+//	    opaque ciphertext<V>;
+//	} HPKECiphertext;
+type HPKECiphertext struct {
+	KEMOutput  []byte
+	Ciphertext []byte
+}
+
+// Wire codes the structure.
+func (h *HPKECiphertext) Wire(c *wire.Codec) {
+	wire.Opaque(c, &h.KEMOutput)
+	wire.Opaque(c, &h.Ciphertext)
+}
+
+// An HPKEPrivateKey opens what was encrypted to its public key. The zero value
+// is an absent key. It prints as [redacted].
+type HPKEPrivateKey struct {
+	_   [0]func()
+	key hpke.PrivateKey
+}
+
+// IsZero reports whether the key is absent.
+func (k HPKEPrivateKey) IsZero() bool { return k.key == nil }
+
+// Public returns the encoded public key, or nil for an absent key.
+func (k HPKEPrivateKey) Public() []byte {
+	if k.key == nil {
+		return nil
+	}
+	return k.key.PublicKey().Bytes()
+}
+
+// Secret returns the encoded private key (SerializePrivateKey of RFC 9180), for
+// storing it.
+func (k HPKEPrivateKey) Secret() Secret {
+	if k.key == nil {
+		return Secret{}
+	}
+	b, err := k.key.Bytes()
+	if err != nil {
+		panic("internal error: an HPKE private key does not encode: " + err.Error())
+	}
+	return Secret{b: b}
+}
+
+// String never shows the key.
+func (k HPKEPrivateKey) String() string { return redacted }
+
+// GoString never shows the key.
+func (k HPKEPrivateKey) GoString() string { return redacted }
+
+// Format never shows the key.
+func (k HPKEPrivateKey) Format(f fmt.State, r rune) { Secret{}.Format(f, r) }
+
+// MarshalJSON never shows the key.
+func (k HPKEPrivateKey) MarshalJSON() ([]byte, error) { return Secret{}.MarshalJSON() }
+
+// LogValue never shows the key.
+func (k HPKEPrivateKey) LogValue() slog.Value { return Secret{}.LogValue() }
+
+// GenerateHPKEKey makes a key pair from Nh octets of random.
+func (s *Suite) GenerateHPKEKey(random io.Reader) (HPKEPrivateKey, error) {
+	ikm := make([]byte, s.Nh())
+	if _, err := io.ReadFull(random, ikm); err != nil {
+		return HPKEPrivateKey{}, fmt.Errorf("randomness for an HPKE key: %w", err)
+	}
+	defer clear(ikm)
+	return s.DeriveHPKEKey(Secret{b: ikm})
+}
+
+// DeriveHPKEKey is KEM.DeriveKeyPair (RFC 9180, section 4).
+func (s *Suite) DeriveHPKEKey(ikm Secret) (HPKEPrivateKey, error) {
+	k, err := s.kem.DeriveKeyPair(ikm.b)
+	if err != nil {
+		return HPKEPrivateKey{}, fmt.Errorf("derive an HPKE key: %w", err)
+	}
+	return HPKEPrivateKey{key: k}, nil
+}
+
+// ImportHPKEKey reads a private key that [HPKEPrivateKey.Secret] wrote, or
+// fails with [ErrKey].
+func (s *Suite) ImportHPKEKey(key Secret) (HPKEPrivateKey, error) {
+	k, err := s.kem.NewPrivateKey(key.b)
+	if err != nil {
+		return HPKEPrivateKey{}, fmt.Errorf("%w: HPKE private key of %d octets", ErrKey, key.Len())
+	}
+	return HPKEPrivateKey{key: k}, nil
+}
+
+// publicKey reads the HPKE public key of a peer.
+func (s *Suite) publicKey(public []byte) (hpke.PublicKey, error) {
+	k, err := s.kem.NewPublicKey(public)
+	if err != nil {
+		return nil, fmt.Errorf("%w: HPKE public key of %d octets", ErrKey, len(public))
+	}
+	return k, nil
+}
+
+// CheckHPKEKey fails with [ErrKey] if public is no HPKE public key of the suite.
+func (s *Suite) CheckHPKEKey(public []byte) error {
+	_, err := s.publicKey(public)
+	return err
+}
+
+// EncryptWithLabel encrypts to a public key (RFC 9420, section 5.1.3). The name
+// gets the prefix "MLS 1.0 ". It fails with [ErrKey] if public is no key.
+func (s *Suite) EncryptWithLabel(public []byte, name string, context, plaintext []byte) (HPKECiphertext, error) {
+	pub, err := s.publicKey(public)
+	if err != nil {
+		return HPKECiphertext{}, err
+	}
+	enc, sender, err := hpke.NewSender(pub, hpke.HKDFSHA256(), s.aead, label("MLS 1.0 ", name, context))
+	if err != nil {
+		return HPKECiphertext{}, fmt.Errorf("%w: encapsulation is not possible", ErrKey)
+	}
+	ct, err := sender.Seal(nil, plaintext)
+	if err != nil {
+		return HPKECiphertext{}, fmt.Errorf("encrypt to a public key: %w", err)
+	}
+	return HPKECiphertext{KEMOutput: enc, Ciphertext: ct}, nil
+}
+
+// DecryptWithLabel opens what [Suite.EncryptWithLabel] made for the same name
+// and context, or fails with [ErrDecrypt].
+func (s *Suite) DecryptWithLabel(private HPKEPrivateKey, name string, context []byte, ct HPKECiphertext) ([]byte, error) {
+	if private.IsZero() {
+		return nil, fmt.Errorf("%w: absent private key", ErrKey)
+	}
+	r, err := hpke.NewRecipient(ct.KEMOutput, private.key, hpke.HKDFSHA256(), s.aead, label("MLS 1.0 ", name, context))
+	if err != nil {
+		return nil, ErrDecrypt
+	}
+	plaintext, err := r.Open(nil, ct.Ciphertext)
+	if err != nil {
+		return nil, ErrDecrypt
+	}
+	return plaintext, nil
+}
+
+// ExportTo agrees on a secret of Nh octets with the holder of a public key: it
+// sets up an HPKE context with empty info and exports under name, which is used
+// as it is (RFC 9420, section 8.3).
+func (s *Suite) ExportTo(public []byte, name string) (kemOutput []byte, secret Secret, err error) {
+	pub, err := s.publicKey(public)
+	if err != nil {
+		return nil, Secret{}, err
+	}
+	enc, sender, err := hpke.NewSender(pub, hpke.HKDFSHA256(), s.aead, nil)
+	if err != nil {
+		return nil, Secret{}, fmt.Errorf("%w: encapsulation is not possible", ErrKey)
+	}
+	out, err := sender.Export(name, s.Nh())
+	if err != nil {
+		return nil, Secret{}, fmt.Errorf("export a secret: %w", err)
+	}
+	return enc, Secret{b: out}, nil
+}
+
+// ExportFrom is the other side of [Suite.ExportTo]. A malformed kemOutput gives
+// [ErrDecrypt]; a wrong one gives another secret.
+func (s *Suite) ExportFrom(private HPKEPrivateKey, kemOutput []byte, name string) (Secret, error) {
+	if private.IsZero() {
+		return Secret{}, fmt.Errorf("%w: absent private key", ErrKey)
+	}
+	r, err := hpke.NewRecipient(kemOutput, private.key, hpke.HKDFSHA256(), s.aead, nil)
+	if err != nil {
+		return Secret{}, ErrDecrypt
+	}
+	out, err := r.Export(name, s.Nh())
+	if err != nil {
+		return Secret{}, fmt.Errorf("export a secret: %w", err)
+	}
+	return Secret{b: out}, nil
+}

@@ -1,0 +1,169 @@
+package wire_test
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
+)
+
+// record has one of everything.
+type record struct {
+	A     uint8
+	B     uint16
+	C     uint32
+	D     uint64
+	Bytes []byte
+	List  [][]byte
+	Maybe *inner
+}
+
+type inner struct{ Fixed []byte }
+
+func (i *inner) Wire(c *wire.Codec) { wire.Fixed(c, &i.Fixed, 3) }
+
+func (r *record) Wire(c *wire.Codec) {
+	wire.Uint8(c, &r.A)
+	wire.Uint16(c, &r.B)
+	wire.Uint32(c, &r.C)
+	wire.Uint64(c, &r.D)
+	wire.Opaque(c, &r.Bytes)
+	wire.Vector(c, &r.List, wire.Opaque)
+	wire.Optional(c, &r.Maybe, wire.Struct)
+}
+
+func sample() *record {
+	return &record{1, 2, 3, 4, make([]byte, 100), [][]byte{{1}, {}, make([]byte, 70)}, &inner{[]byte("abc")}}
+}
+
+type opaque []byte
+
+func (o *opaque) Wire(c *wire.Codec) { wire.Opaque(c, o) }
+
+func TestTruncatedInputIsRefused(t *testing.T) {
+	b, err := wire.Marshal(sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range b {
+		if err := wire.Unmarshal(b[:n], new(record)); !errors.Is(err, wire.ErrTruncated) {
+			t.Errorf("%d of %d octets: %v", n, len(b), err)
+		}
+	}
+	if err := wire.Unmarshal(append(b, 0), new(record)); !errors.Is(err, wire.ErrTrailing) {
+		t.Errorf("one octet more: %v", err)
+	}
+}
+
+// TestSection2_1_2LengthMustBeMinimal is RFC 9420, section 2.1.2.
+func TestSection2_1_2LengthMustBeMinimal(t *testing.T) {
+	for name, b := range map[string][]byte{
+		"63 in two octets":     append([]byte{0x40, 0x3f}, make([]byte, 63)...),
+		"0 in four octets":     {0x80, 0, 0, 0},
+		"16383 in four octets": append([]byte{0x80, 0, 0x3f, 0xff}, make([]byte, 16383)...),
+		"eight octets":         {0xc0, 0, 0, 0, 0, 0, 0, 0},
+	} {
+		if err := wire.Unmarshal(b, new(opaque)); !errors.Is(err, wire.ErrLength) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, n := range []int{0, 63, 64, 16383, 16384, 70000} {
+		o := opaque(make([]byte, n))
+		b, err := wire.Marshal(&o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got opaque
+		if err := wire.Unmarshal(b, &got); err != nil || len(got) != n {
+			t.Errorf("length %d: %d, %v", n, len(got), err)
+		}
+	}
+}
+
+func TestLengthIsCheckedBeforeAllocation(t *testing.T) {
+	b := []byte{0xbf, 0xff, 0xff, 0xff} // 1 GiB announced, nothing there
+	if n := testing.AllocsPerRun(10, func() {
+		if err := wire.Unmarshal(b, new(opaque)); !errors.Is(err, wire.ErrTruncated) {
+			t.Error(err)
+		}
+	}); n > 4 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestOptionalPresenceIsZeroOrOne(t *testing.T) {
+	b, err := wire.Marshal(sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-4] = 2
+	if err := wire.Unmarshal(b, new(record)); err == nil {
+		t.Error("presence octet 2 is accepted")
+	}
+}
+
+type marked struct {
+	a, b  uint16
+	since []byte
+}
+
+func (m *marked) Wire(c *wire.Codec) {
+	wire.Uint16(c, &m.a)
+	mark := c.Mark()
+	wire.Uint16(c, &m.b)
+	m.since = c.Since(mark)
+}
+
+func TestSinceIsTheSameInBothDirections(t *testing.T) {
+	var l []marked
+	in := []byte{8, 0, 1, 0, 2, 0, 3, 0, 4}
+	list := func(l *[]marked) wire.Message { return vector{l} }
+	if err := wire.Unmarshal(in, list(&l)); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range [][]byte{{0, 2}, {0, 4}} {
+		if !bytes.Equal(l[i].since, want) {
+			t.Errorf("decoding: element %d: %x", i, l[i].since)
+		}
+		l[i].since = nil
+	}
+	if _, err := wire.Marshal(list(&l)); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range [][]byte{{0, 2}, {0, 4}} {
+		if !bytes.Equal(l[i].since, want) {
+			t.Errorf("encoding: element %d: %x", i, l[i].since)
+		}
+	}
+}
+
+type vector struct{ l *[]marked }
+
+func (v vector) Wire(c *wire.Codec) { wire.Vector(c, v.l, wire.Struct) }
+
+func TestUnmarshalPrefixLeavesTheRest(t *testing.T) {
+	var o opaque
+	rest, err := wire.UnmarshalPrefix([]byte{1, 7, 8, 9}, &o)
+	if err != nil || !bytes.Equal(o, []byte{7}) || !bytes.Equal(rest, []byte{8, 9}) {
+		t.Errorf("%x, rest %x, %v", o, rest, err)
+	}
+}
+
+func FuzzRecord(f *testing.F) {
+	b, err := wire.Marshal(sample())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var r record
+		if wire.Unmarshal(b, &r) != nil {
+			return
+		}
+		out, err := wire.Marshal(&r)
+		if err != nil || !bytes.Equal(out, b) {
+			t.Errorf("%x encodes to %x, %v", b, out, err)
+		}
+	})
+}

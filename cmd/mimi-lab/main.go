@@ -1,0 +1,47 @@
+// Command mimi-lab runs whole worlds on loopback, and checks what happens in
+// them: real homeservers, real gateways, and people with Matrix clients.
+//
+//	mimi-lab demo   plays the story of the README
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// errUsage marks errors of the command line.
+var errUsage = errors.New("usage: mimi-lab demo [flags]; mimi-lab demo -h lists the flags")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	default:
+		fmt.Fprintf(os.Stderr, "mimi-lab: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// run plays what args name. It returns nil if every expectation held.
+func run(ctx context.Context, args []string, stdout io.Writer) error {
+	if len(args) == 0 {
+		return errUsage
+	}
+	switch args[0] {
+	case "demo":
+		return runDemo(ctx, args[1:], stdout)
+	default:
+		return fmt.Errorf("unknown command %q; %w", args[0], errUsage)
+	}
+}

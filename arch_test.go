@@ -25,6 +25,10 @@ var imports = map[string][]string{
 	"mimi/mls/suite":           {"mimi/wire", "golang.org/x/crypto"},
 	"mimi/mls":                 {"mimi/wire", "mimi/mls/suite", "mimi/mls/internal/..."},
 	"mimi/mls/mlstest/vectors": {},
+	"mimi/room":                {"mimi", "mimi/wire"},
+
+	"mimi/identity":              {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite"},
+	"mimi/identity/identitytest": {"mimi", "mimi/mls/suite", "mimi/identity"},
 }
 
 // TestImports reads the sources itself, and does not ask "go list": the test

@@ -29,6 +29,10 @@ var imports = map[string][]string{
 
 	"mimi/identity":              {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite"},
 	"mimi/identity/identitytest": {"mimi", "mimi/mls/suite", "mimi/identity"},
+
+	"mimi/protocol": {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/identity"},
+	"mimi/provider": {"mimi", "mimi/wire", "mimi/protocol"},
+	"mimi/peer":     {"mimi", "mimi/wire", "mimi/protocol"},
 }
 
 // TestImports reads the sources itself, and does not ask "go list": the test

@@ -22,6 +22,8 @@ var imports = map[string][]string{
 	"mimi":      {"mimi/wire", "github.com/google/uuid"},
 	"mimi/wire": {},
 
+	"mimi/content": {"mimi", "github.com/fxamacker/cbor/v2"},
+
 	"mimi/mls/suite":           {"mimi/wire", "golang.org/x/crypto"},
 	"mimi/mls":                 {"mimi/wire", "mimi/mls/suite", "mimi/mls/internal/..."},
 	"mimi/mls/mlstest/vectors": {},

@@ -44,8 +44,8 @@ type wireMessage struct {
 	Replaces   []byte // nil is null
 	TopicID    []byte
 	Expires    *wireExpiration
-	InReplyTo  []byte // nil is null
-	Extensions map[any]cbor.RawMessage
+	InReplyTo  []byte          // nil is null
+	Extensions cbor.RawMessage // a map; its length is checked before it is read
 	Part       cbor.RawMessage
 }
 
@@ -221,10 +221,20 @@ func (w *wireMessage) message(limits Limits) (Message, error) {
 }
 
 func (w *wireMessage) extensions(m *Message, limits Limits) error {
-	if len(w.Extensions) > limits.MaxExtensions {
-		return exceeds("number of extensions", len(w.Extensions), limits.MaxExtensions)
+	h, _, err := readHead(w.Extensions)
+	switch {
+	case err != nil:
+		return err
+	case h.major != majorMap:
+		return fmt.Errorf("%w: extensions are no map", ErrMalformed)
+	case h.arg > uint64(limits.MaxExtensions)+2: // the claims have their own fields
+		return fmt.Errorf("%w: more than %d extensions", ErrLimit, limits.MaxExtensions)
 	}
-	for k, value := range w.Extensions {
+	var all map[any]cbor.RawMessage
+	if err := unmarshal(w.Extensions, &all); err != nil {
+		return fmt.Errorf("extensions: %w", err)
+	}
+	for k, value := range all {
 		var key ExtensionKey
 		switch k := k.(type) {
 		case int64:
@@ -297,6 +307,12 @@ func decodePart(raw []byte, level int, budget *int) (Part, error) {
 			w.HashAlg, w.ContentHash, w.Description, w.Filename,
 		}}, err
 	case cardinalityMulti:
+		if len(items) != 5 {
+			return Part{}, fmt.Errorf("%w: multi part of %d items", ErrMalformed, len(items))
+		}
+		if h, _, err := readHead(items[4]); err != nil || h.arg > uint64(*budget) {
+			return Part{}, fmt.Errorf("%w: too many parts", ErrLimit)
+		}
 		return decodeMulti(raw, level, budget)
 	default:
 		return Part{}, fmt.Errorf("%w: unknown cardinality %d", ErrMalformed, items[2][0])
@@ -307,9 +323,6 @@ func decodeMulti(raw []byte, level int, budget *int) (Part, error) {
 	var w wireMulti
 	if err := unmarshal(raw, &w); err != nil {
 		return Part{}, err
-	}
-	if len(w.Parts) > *budget {
-		return Part{}, fmt.Errorf("%w: too many parts", ErrLimit)
 	}
 	multi := &Multi{Semantics: Semantics(w.Semantics), Parts: make([]Part, len(w.Parts))}
 	for i, raw := range w.Parts {
@@ -328,12 +341,11 @@ func encode(m Message) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := wireMessage{
-		Salt:       m.Salt[:],
-		TopicID:    notNil(m.TopicID),
-		Extensions: map[any]cbor.RawMessage{},
-		Part:       part,
+	all, err := encodeExtensions(m)
+	if err != nil {
+		return nil, err
 	}
+	w := wireMessage{Salt: m.Salt[:], TopicID: notNil(m.TopicID), Extensions: all, Part: part}
 	if !m.Replaces.IsZero() {
 		w.Replaces = m.Replaces[:]
 	}
@@ -343,22 +355,27 @@ func encode(m Message) ([]byte, error) {
 	if m.Expires != nil {
 		w.Expires = &wireExpiration{Relative: m.Expires.Relative, Time: m.Expires.Seconds}
 	}
+	return marshal(w)
+}
+
+func encodeExtensions(m Message) (data []byte, err error) {
+	all := map[any]cbor.RawMessage{}
 	for key, text := range map[int64]string{extensionSenderURI: m.SenderURI, extensionRoomURI: m.RoomURI} {
 		if text == "" {
 			continue
 		}
-		if w.Extensions[key], err = marshal(text); err != nil {
+		if all[key], err = marshal(text); err != nil {
 			return nil, err
 		}
 	}
 	for key, value := range m.Extensions {
 		if key.Text != "" {
-			w.Extensions[key.Text] = cbor.RawMessage(value)
+			all[key.Text] = cbor.RawMessage(value)
 		} else {
-			w.Extensions[key.Int] = cbor.RawMessage(value)
+			all[key.Int] = cbor.RawMessage(value)
 		}
 	}
-	return marshal(w)
+	return marshal(all)
 }
 
 func encodePart(p Part) ([]byte, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -52,6 +53,15 @@ func nested(levels int) string {
 
 // arrays returns n arrays in each other.
 func arrays(n int) string { return strings.Repeat("81", n) + "00" }
+
+// manyKeys returns n pairs of a map.
+func manyKeys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "19%04x00", 0x100+i)
+	}
+	return b.String()
+}
 
 // external returns an ExternalPart with the given encAlg, key, hashAlg.
 func external(encAlg, key, hashAlg string) string {
@@ -170,6 +180,10 @@ func TestDecode(t *testing.T) {
 		{"body is not null", with(nestedPart, "f6"), malformed},
 		{"body is not empty", with(nestedPart, "80"), malformed},
 		{"array of a billion items", with(nestedPart, "9a3fffffff"), malformed},
+		{"mimiExtensions is a map", with(extensions, "80"), malformed},
+		{"mimiExtensions is not null", with(extensions, "f6"), malformed},
+		{"100 extensions", with(extensions, "b864"+manyKeys(100)), limit},
+		{"map of a billion pairs", with(extensions, "ba3fffffff"), malformed},
 		{"byte string of a billion octets", with(topicID, "5a3fffffff"), malformed},
 		{"unknown PartSemantics", with(nestedPart, "85016003038283016000"+"83016000"), malformed},
 		{"multi part has two parts or more", with(nestedPart, "850160030281"+"83016000"), malformed},
@@ -219,10 +233,9 @@ func TestDecodeTruncated(t *testing.T) {
 func TestLimits(t *testing.T) {
 	data := example(t, "multipart-3")
 	for name, limits := range map[string]content.Limits{
-		"MaxSize":       {MaxSize: len(data) - 1},
-		"MaxParts":      {MaxParts: 10},
-		"MaxString":     {MaxString: 20},
-		"MaxExtensions": {MaxExtensions: 1},
+		"MaxSize":   {MaxSize: len(data) - 1},
+		"MaxParts":  {MaxParts: 10},
+		"MaxString": {MaxString: 20},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := content.Decode(data, limits); !errors.Is(err, content.ErrLimit) {
@@ -232,16 +245,21 @@ func TestLimits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if name == "MaxExtensions" { // the claims have fields of their own
-				m.Extensions = map[content.ExtensionKey]content.RawValue{{Int: 3}: {0}, {Int: 4}: {0}}
-			}
 			if _, err := content.Encode(m, limits); !errors.Is(err, content.ErrLimit) {
 				t.Errorf("encode: %v", err)
 			}
 		})
 	}
-	if _, err := content.Decode(data, content.Limits{MaxSize: len(data), MaxParts: 11, MaxString: 64, MaxExtensions: 2}); err != nil {
+	if _, err := content.Decode(data, content.Limits{MaxSize: len(data), MaxParts: 11, MaxString: 64}); err != nil {
 		t.Errorf("within the limits: %v", err)
+	}
+	two := content.Message{Extensions: map[content.ExtensionKey]content.RawValue{{Int: 3}: {0}, {Int: 4}: {0}}}
+	if _, err := content.Encode(two, content.Limits{MaxExtensions: 1}); !errors.Is(err, content.ErrLimit) {
+		t.Errorf("encode 2 extensions of 1: %v", err)
+	}
+	data = must(content.Encode(two, content.Limits{}))
+	if _, err := content.Decode(data, content.Limits{MaxExtensions: 1}); !errors.Is(err, content.ErrLimit) {
+		t.Errorf("decode 2 extensions of 1: %v", err)
 	}
 }
 

@@ -35,7 +35,8 @@ type Limits struct {
 	// MaxString is the longest media type, URL, description, file name, language
 	// list, key or claimed URI in octets. Default: 4096.
 	MaxString int
-	// MaxExtensions is how many extensions a message may have. Default: 64.
+	// MaxExtensions is how many extensions a message may have beside the two
+	// claims. Default: 64.
 	MaxExtensions int
 }
 

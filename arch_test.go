@@ -30,6 +30,7 @@ var imports = map[string][]string{
 	"mimi/room":                {"mimi", "mimi/wire"},
 
 	"mimi/identity":              {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite"},
+	"mimi/connection":            {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/identity"},
 	"mimi/identity/identitytest": {"mimi", "mimi/mls/suite", "mimi/identity"},
 
 	"mimi/protocol": {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/identity"},

@@ -36,6 +36,12 @@ var imports = map[string][]string{
 	"mimi/protocol": {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/identity"},
 	"mimi/provider": {"mimi", "mimi/wire", "mimi/protocol"},
 	"mimi/peer":     {"mimi", "mimi/wire", "mimi/protocol"},
+
+	"mimi/storetest": {"mimi/...", "github.com/google/go-cmp"},
+	"mapping": {
+		"mimi", "mimi/mls", "mimi/hub", "mimi/client", "mimi/identity", "mimi/connection", "mimi/keymaterial",
+		"go.mau.fi/util",
+	},
 }
 
 // TestImports reads the sources itself, and does not ask "go list": the test

@@ -1,0 +1,173 @@
+-- v0 -> v1: Latest revision
+
+-- Types and statements are those that SQLite and PostgreSQL have in common: no
+-- STRICT, no WITHOUT ROWID, no identity columns. Times are milliseconds since
+-- 1970 in UTC, or NULL where there may be none. Columns named secret, and
+-- mimi_room_row.value where is_secret says so, hold sealed values (see seal.go);
+-- they are NULL where there is no secret. URIs are compared octet by octet:
+-- a PostgreSQL database needs the collation C.
+
+-- The key-encryption keys that rows are sealed with, by id. proof is a sealed
+-- constant: it tells at start whether the right key is at hand.
+CREATE TABLE mimi_key (
+	id    TEXT  NOT NULL PRIMARY KEY,
+	proof bytea NOT NULL
+);
+
+-- Sequence numbers. A row that is updated in the transaction which uses the
+-- number keeps numbers in the order of commits, and never gives one twice.
+CREATE TABLE mimi_sequence (
+	name TEXT   NOT NULL PRIMARY KEY,
+	last BIGINT NOT NULL
+);
+
+-- The rooms that this provider hosts (package hub). A closed room stays, so
+-- that its name is not used again.
+CREATE TABLE mimi_hub_room (
+	room    TEXT    NOT NULL PRIMARY KEY,
+	version BIGINT  NOT NULL,
+	closed  BOOLEAN NOT NULL DEFAULT false
+);
+
+CREATE TABLE mimi_hub_row (
+	room  TEXT  NOT NULL REFERENCES mimi_hub_room (room) ON DELETE CASCADE,
+	key   TEXT  NOT NULL,
+	value bytea NOT NULL,
+	PRIMARY KEY (room, key)
+);
+
+CREATE TABLE mimi_hub_answer (
+	room     TEXT   NOT NULL REFERENCES mimi_hub_room (room) ON DELETE CASCADE,
+	request  bytea  NOT NULL,
+	answer   bytea,
+	accepted BIGINT NOT NULL,
+	PRIMARY KEY (room, request)
+);
+CREATE INDEX mimi_hub_answer_accepted_idx ON mimi_hub_answer (accepted);
+
+CREATE TABLE mimi_hub_delivery (
+	seq    BIGINT NOT NULL PRIMARY KEY,
+	room   TEXT   NOT NULL REFERENCES mimi_hub_room (room) ON DELETE CASCADE,
+	domain TEXT   NOT NULL,
+	body   bytea
+);
+CREATE INDEX mimi_hub_delivery_lane_idx ON mimi_hub_delivery (room, domain, seq);
+
+-- The local users as MIMI clients (package client), and what they know.
+CREATE TABLE mimi_account (
+	user_uri   TEXT NOT NULL PRIMARY KEY,
+	client_uri TEXT NOT NULL,
+	name       TEXT NOT NULL,
+	secret     bytea
+);
+
+CREATE TABLE mimi_contact (
+	id      TEXT     NOT NULL PRIMARY KEY,
+	account TEXT     NOT NULL REFERENCES mimi_account (user_uri) ON DELETE CASCADE,
+	peer    TEXT     NOT NULL,
+	state   SMALLINT NOT NULL,
+	room    TEXT     NOT NULL,
+	name    TEXT     NOT NULL,
+	changed BIGINT   NOT NULL,
+	secret  bytea,
+	UNIQUE (account, peer)
+);
+
+CREATE TABLE mimi_request (
+	ref      bytea  NOT NULL PRIMARY KEY,
+	account  TEXT   NOT NULL REFERENCES mimi_account (user_uri) ON DELETE CASCADE,
+	peer     TEXT   NOT NULL,
+	received BIGINT NOT NULL,
+	secret   bytea
+);
+CREATE INDEX mimi_request_account_idx ON mimi_request (account, received, ref);
+
+-- The rooms that local users are, or were, in.
+CREATE TABLE mimi_room (
+	room     TEXT     NOT NULL PRIMARY KEY,
+	kind     SMALLINT NOT NULL,
+	creator  TEXT     NOT NULL,
+	has_left BOOLEAN  NOT NULL,
+	secret   bytea
+);
+
+CREATE TABLE mimi_room_row (
+	room      TEXT    NOT NULL REFERENCES mimi_room (room) ON DELETE CASCADE,
+	key       TEXT    NOT NULL,
+	value     bytea   NOT NULL,
+	is_secret BOOLEAN NOT NULL,
+	PRIMARY KEY (room, key)
+);
+
+CREATE TABLE mimi_leaf (
+	room       TEXT     NOT NULL REFERENCES mimi_room (room) ON DELETE CASCADE,
+	account    TEXT     NOT NULL REFERENCES mimi_account (user_uri) ON DELETE CASCADE,
+	leaf_index BIGINT   NOT NULL,
+	state      SMALLINT NOT NULL,
+	added_by   TEXT     NOT NULL,
+	PRIMARY KEY (room, account)
+);
+CREATE INDEX mimi_leaf_account_idx ON mimi_leaf (account, room);
+
+CREATE TABLE mimi_member (
+	room             TEXT   NOT NULL REFERENCES mimi_room (room) ON DELETE CASCADE,
+	leaf_index       BIGINT NOT NULL,
+	user_pseudonym   TEXT   NOT NULL,
+	client_pseudonym TEXT   NOT NULL,
+	user_uri         TEXT   NOT NULL,
+	client_uri       TEXT   NOT NULL,
+	not_after        BIGINT NOT NULL,
+	committed_by     BIGINT NOT NULL,
+	PRIMARY KEY (room, leaf_index)
+);
+
+-- Messages to the hubs. accepted is NULL until they are.
+CREATE TABLE mimi_outgoing (
+	room       TEXT   NOT NULL REFERENCES mimi_room (room) ON DELETE CASCADE,
+	source     TEXT   NOT NULL,
+	seq        BIGINT NOT NULL UNIQUE,
+	account    TEXT   NOT NULL REFERENCES mimi_account (user_uri) ON DELETE CASCADE,
+	message_id bytea,
+	body       bytea,
+	epoch      BIGINT NOT NULL,
+	accepted   BIGINT,
+	secret     bytea,
+	PRIMARY KEY (room, source)
+);
+CREATE INDEX mimi_outgoing_waiting_idx ON mimi_outgoing (seq) WHERE accepted IS NULL;
+CREATE INDEX mimi_outgoing_accepted_idx ON mimi_outgoing (accepted) WHERE accepted IS NOT NULL;
+CREATE INDEX mimi_outgoing_account_idx ON mimi_outgoing (account);
+
+-- Requests from the hubs. A request that has been processed keeps its hash
+-- alone: room and body are NULL.
+CREATE TABLE mimi_incoming (
+	seq         BIGINT NOT NULL PRIMARY KEY,
+	room        TEXT,
+	from_domain TEXT   NOT NULL,
+	hash        bytea  NOT NULL,
+	received    BIGINT NOT NULL,
+	body        bytea,
+	UNIQUE (from_domain, hash)
+);
+CREATE INDEX mimi_incoming_room_idx ON mimi_incoming (room, seq) WHERE room IS NOT NULL;
+CREATE INDEX mimi_incoming_done_idx ON mimi_incoming (received) WHERE room IS NULL;
+
+-- What the Matrix side has still to be told.
+CREATE TABLE mimi_event (
+	seq    BIGINT NOT NULL PRIMARY KEY,
+	lane   TEXT   NOT NULL,
+	secret bytea
+);
+CREATE INDEX mimi_event_lane_idx ON mimi_event (lane, seq);
+
+-- What the homeserver has told us: transactions, and their events while these
+-- are not handled.
+CREATE TABLE mimi_intake_transaction (
+	id  TEXT   NOT NULL PRIMARY KEY,
+	seq BIGINT NOT NULL UNIQUE
+);
+
+CREATE TABLE mimi_intake_entry (
+	seq    BIGINT NOT NULL PRIMARY KEY,
+	secret bytea
+);

@@ -13,6 +13,18 @@ import (
 // contradicts itself, [ErrDenied] for what a limit of the room forbids. It does
 // not ask who may do this: that is [Decide]. s is not modified.
 func (s *State) Apply(ch Change) (*State, error) {
+	next, err := s.apply(ch)
+	if err != nil {
+		return nil, err
+	}
+	if err := next.checkLimits(s); err != nil {
+		return nil, err
+	}
+	return next, nil
+}
+
+// apply is [State.Apply] without the limits of the room.
+func (s *State) apply(ch Change) (*State, error) {
 	changes, err := s.collect(ch)
 	if err != nil {
 		return nil, err
@@ -44,7 +56,7 @@ func (s *State) Apply(ch Change) (*State, error) {
 	if ch.Committer != (mimi.URI{}) && next.clients[ch.Committer] == 0 {
 		return nil, ErrCommitterLeaves
 	}
-	return &next, next.checkLimits(s)
+	return &next, nil
 }
 
 // componentChanges are the component operations of one change.

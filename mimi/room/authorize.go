@@ -18,7 +18,7 @@ import (
 // bans go with the user, whoever proposes it; all other client changes are
 // authorised one by one.
 func Decide(s *State, ch Change) (*State, error) {
-	next, err := s.Apply(ch)
+	next, err := s.apply(ch)
 	if err != nil {
 		return nil, err
 	}
@@ -31,6 +31,10 @@ func Decide(s *State, ch Change) (*State, error) {
 				return nil, &ActionError{i, a.Actor.User, err}
 			}
 		}
+	}
+	// Last, so that nobody is told of a limit who has no say anyway.
+	if err := next.checkLimits(s); err != nil {
+		return nil, err
 	}
 	return next, nil
 }

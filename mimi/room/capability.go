@@ -192,5 +192,5 @@ func (c Capability) String() string {
 	if name, ok := capabilityNames[c]; ok {
 		return name
 	}
-	return fmt.Sprintf("capability %#06x", uint16(c))
+	return fmt.Sprintf("capability %#04x", uint16(c))
 }

@@ -107,7 +107,7 @@ func (id ComponentID) String() string {
 	if c, ok := components[id]; ok {
 		return c.name
 	}
-	return fmt.Sprintf("component %#06x", uint16(id))
+	return fmt.Sprintf("component %#04x", uint16(id))
 }
 
 // KnownComponents returns the components of a room, ascending: what

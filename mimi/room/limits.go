@@ -22,9 +22,9 @@ func (s *State) checkLimits(old *State) error {
 		return err
 	}
 	if !s.base.MultiDevice {
-		for user, n := range s.clients {
-			if n > 1 && (n > old.clients[user] || old.base.MultiDevice) {
-				return fmt.Errorf("%w: there would be %d", ErrSingleDevice, n)
+		for i, p := range s.participants.Participants {
+			if n := s.clients[p.User]; n > 1 && (n > old.clients[p.User] || old.base.MultiDevice) {
+				return fmt.Errorf("%w: participant %d would have %d", ErrSingleDevice, i, n)
 			}
 		}
 	}

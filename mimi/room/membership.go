@@ -39,23 +39,20 @@ func (j *judge) changeRole(a *Actor, role *Role, target Participant, to uint32) 
 	if target.User == a.User {
 		return j.changeOwnRole(a, role, to)
 	}
-	bans := roles.Banned(to) && role.Has(CanBan)
-	unbans := roles.Banned(target.Role) && role.Has(CanUnban)
-	if !bans && !unbans {
-		if err := need(role, CanChangeUserRole); err != nil {
-			switch {
-			case roles.Banned(to):
-				return MissingCapability(CanBan)
-			case roles.Banned(target.Role):
-				return MissingCapability(CanUnban)
-			}
-			return err
-		}
+	capabilities := []Capability{CanChangeUserRole}
+	switch {
+	case roles.Banned(to):
+		capabilities = []Capability{CanBan, CanChangeUserRole}
+	case roles.Banned(target.Role):
+		capabilities = []Capability{CanUnban, CanChangeUserRole}
+	}
+	if err := need(role, capabilities...); err != nil {
+		return err
 	}
 	if err := transition(role, target.Role, to); err != nil {
 		return err
 	}
-	if bans {
+	if roles.Banned(to) && role.Has(CanBan) {
 		j.gone[target.User] = true
 	}
 	return nil
@@ -99,10 +96,12 @@ func (j *judge) addParticipant(a *Actor, role *Role, added Participant) error {
 		j.joined[a.User] = true
 		return nil
 	}
-	if !j.old.roles.Banned(added.Role) || !role.Has(CanBan) {
-		if err := need(role, CanAddParticipant); err != nil {
-			return err
-		}
+	capabilities := []Capability{CanAddParticipant}
+	if j.old.roles.Banned(added.Role) {
+		capabilities = []Capability{CanBan, CanAddParticipant}
+	}
+	if err := need(role, capabilities...); err != nil {
+		return err
 	}
 	return transition(role, RoleNone, added.Role)
 }

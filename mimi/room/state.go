@@ -96,28 +96,29 @@ func (s *State) load(id ComponentID) error {
 
 // finish derives what depends on several components, and checks it.
 func (s *State) finish() error {
-	for id, comp := range components {
-		if _, ok := s.data[id]; comp.stays && !ok && id != ComponentMinimalMetadataPolicy && id != ComponentEncryptedMetadata {
+	for _, id := range []ComponentID{ComponentParticipantList, ComponentRolesList, ComponentBasePolicy} {
+		if _, ok := s.data[id]; !ok {
 			return fmt.Errorf("%w: %v", ErrMissingComponent, id)
 		}
 	}
 	s.roleOf = make(map[mimi.URI]uint32, len(s.participants.Participants))
+	active := 0
+	s.total = 0
 	for i, p := range s.participants.Participants {
-		if s.roles.Role(p.Role) == nil {
+		n := s.clients[p.User]
+		switch {
+		case s.roles.Role(p.Role) == nil:
 			return fmt.Errorf("%w: participant %d has role %d", ErrUnknownRole, i, p.Role)
+		case n > 0 && s.roles.Banned(p.Role):
+			return fmt.Errorf("%w: participant %d has %d clients", ErrBanned, i, n)
+		case n > 0:
+			active++
 		}
 		s.roleOf[p.User] = p.Role
-	}
-	s.total = 0
-	for user, n := range s.clients {
-		role, ok := s.roleOf[user]
-		switch {
-		case !ok:
-			return fmt.Errorf("%w: it has %d clients", ErrNotParticipant, n)
-		case s.roles.Banned(role):
-			return ErrBanned
-		}
 		s.total += n
+	}
+	if others := len(s.clients) - active; others > 0 {
+		return fmt.Errorf("%w: %d users of clients are not", ErrNotParticipant, others)
 	}
 	for _, err := range []error{
 		s.checkPolicyList(), s.checkPreauth(), s.checkFixed(), s.checkMetadata(),

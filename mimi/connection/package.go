@@ -26,18 +26,15 @@ var (
 	ErrPackageUser = errors.New("connection: establishment package is of another user")
 	// ErrPackageValidity reports a package that is not valid now.
 	ErrPackageValidity = errors.New("connection: establishment package is not valid at this time")
-	// ErrNoPackage reports that a provider has no package for a user: the user is
-	// unknown or does not want to be asked.
-	ErrNoPackage = errors.New("connection: the provider has no establishment package for this user")
+	// ErrNoPackage reports that there is no package of a user: the user is unknown
+	// or does not want to be asked.
+	ErrNoPackage = errors.New("connection: no establishment package of this user")
 )
 
 const (
 	packageVersion = 1
 	secondsOfDay   = 24 * 60 * 60
 	labelPackage   = "ConnectionEstablishmentPackageTBS"
-	// padAnswer is the size of every answer to a package request
-	// (docs/mmr-profile.md, section 10).
-	padAnswer = 2048
 )
 
 // A ConnectionEstablishmentPackageTBS is what a client signs of a package.
@@ -123,6 +120,14 @@ func (r *Ref) Wire(c *wire.Codec) {
 	copy(r[:], b)
 }
 
+// ParseRef reads a reference that stands in another structure.
+func ParseRef(b []byte) (Ref, error) {
+	if len(b) != len(Ref{}) {
+		return Ref{}, fmt.Errorf("connection: reference of %d octets", len(b))
+	}
+	return Ref(b), nil
+}
+
 // refHash computes a reference; label is used as it is.
 func refHash(s *suite.Suite, label string, m wire.Message) (Ref, error) {
 	b, err := wire.Marshal(m)
@@ -147,6 +152,20 @@ func (p *ConnectionEstablishmentPackage) suite() (*suite.Suite, error) {
 		return nil, fmt.Errorf("%w: %w", ErrPackageSuite, err)
 	}
 	return s, nil
+}
+
+// ParsePackage reads what a provider has answered, or fails with
+// [ErrPackageFormat]. Nothing is what it answers for a user without package:
+// [ErrNoPackage].
+func ParsePackage(b []byte) (*ConnectionEstablishmentPackage, error) {
+	if len(b) == 0 {
+		return nil, ErrNoPackage
+	}
+	var p ConnectionEstablishmentPackage
+	if err := wire.Unmarshal(b, &p); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrPackageFormat, err)
+	}
+	return &p, nil
 }
 
 // A VerifiedPackage is a package of the user that was asked for. Only
@@ -272,42 +291,4 @@ func LoadPackage(pkg ConnectionEstablishmentPackage, secret []byte) (*PrivatePac
 	}
 	ref, err := pkg.Ref()
 	return &PrivatePackage{pkg, ref, private}, err
-}
-
-// EncodeAnswer encodes the answer to a package request: always of the same size,
-// also when there is no package (nil), so that nobody on the way learns who
-// exists (docs/mmr-profile.md, section 10).
-func EncodeAnswer(p *ConnectionEstablishmentPackage) ([]byte, error) {
-	var b []byte
-	if p != nil {
-		var err error
-		if b, err = wire.Marshal(p); err != nil {
-			return nil, fmt.Errorf("answer a package request: %w", err)
-		}
-	}
-	out, err := identity.Pad(b, padAnswer)
-	if err == nil && len(out) != padAnswer {
-		err = fmt.Errorf("answer a package request: %w: %d octets", ErrPackageFormat, len(b))
-	}
-	return out, err
-}
-
-// DecodeAnswer decodes the answer to a package request. It fails with
-// [ErrNoPackage], [ErrPackageFormat], or because the octets are no answer.
-func DecodeAnswer(answer []byte) (*ConnectionEstablishmentPackage, error) {
-	if len(answer) != padAnswer {
-		return nil, fmt.Errorf("%w: an answer of %d octets", ErrPackageFormat, len(answer))
-	}
-	b, err := identity.Unpad(answer, padAnswer)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPackageFormat, err)
-	}
-	if len(b) == 0 {
-		return nil, ErrNoPackage
-	}
-	var p ConnectionEstablishmentPackage
-	if err := wire.Unmarshal(b, &p); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPackageFormat, err)
-	}
-	return &p, nil
 }

@@ -211,23 +211,13 @@ func (o *OutgoingRequest) Wire(c *wire.Codec) {
 	}
 }
 
-// A SealedRequest is what is sent to the responder's provider.
+// A SealedRequest is what is sent to the responder's provider: the body of a
+// connectionRequest (docs/mmr-profile.md, section 10), whose codec is
+// protocol.ConnectionRequest.
 type SealedRequest struct {
 	Target  mimi.URI
 	Package Ref
 	Request suite.HPKECiphertext
-}
-
-// Wire codes the body of a connectionRequest (docs/mmr-profile.md, section 10):
-//
-//	struct { IdentifierUri target; opaque cep_ref<V>; HPKECiphertext request; }
-func (r *SealedRequest) Wire(c *wire.Codec) {
-	r.Target.Wire(c)
-	r.Package.Wire(c)
-	r.Request.Wire(c)
-	if r.Target.Kind != mimi.KindUser {
-		c.Fail(fmt.Errorf("%w: the target is no user", ErrRequestFormat))
-	}
 }
 
 // NewRequest makes a connection request to the user of a package.

@@ -1,0 +1,282 @@
+package keymaterial
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
+)
+
+// MaxRequestAge is how old, by the requester's clock, a request may be; nor may
+// it be further in the future (docs/mmr-profile.md, section 5).
+const MaxRequestAge = 10 * time.Minute
+
+// The ways in which a request for key material is refused before it is known
+// what it asks for. Whoever relays the request sees them.
+var (
+	// ErrRequester reports a request that was not signed by the leaf it names, or
+	// that came from another hub than its room's.
+	ErrRequester = errors.New("keymaterial: request is not by the leaf that it names")
+	// ErrToken reports a connection token that does not open, in this room and for
+	// this leaf.
+	ErrToken = errors.New("keymaterial: connection token does not open")
+	// ErrRequestAge reports a request that is older than [MaxRequestAge].
+	ErrRequestAge = errors.New("keymaterial: request is too old, or clocks differ")
+	// ErrReplay reports a request that was received before.
+	ErrReplay = errors.New("keymaterial: request was received before")
+)
+
+// ErrUnknownToken is what a [Maker] reports of a token that no contact of a local
+// user has.
+var ErrUnknownToken = errors.New("keymaterial: nobody has given out this token")
+
+// A Maker makes a set at the moment when it is fetched: it is the client too.
+type Maker interface {
+	// MakeSet makes a set of single use for the contact with that token, and stores
+	// its private parts. It fails with [ErrUnknownToken].
+	MakeSet(ctx context.Context, token TokenHash, s mls.CipherSuite) ([]Row, error)
+}
+
+// ProviderConfig is what a [Provider] needs.
+type ProviderConfig struct {
+	Domain string
+	Store  Store
+	Nonces Nonces
+	// Keys returns the keymaterial keys, whose public parts are in the directory
+	// document.
+	Keys func(ctx context.Context) (identity.ProviderKeyRing, error)
+	// Slots returns how many clients the user has whose contact has that token. It
+	// is 1 for a token that nobody has given out.
+	Slots func(ctx context.Context, token TokenHash) (uint32, error)
+	// Maker makes sets on demand, or is nil.
+	Maker Maker
+	// MakeLimit is how many sets the maker may make for one token in MakePeriod.
+	// Beyond it, and if the maker fails, a set of last resort is handed out.
+	MakeLimit  int
+	MakePeriod time.Duration
+	// Atomically runs f in a transaction of the stores.
+	Atomically func(ctx context.Context, f func(ctx context.Context) error) error
+	// Reused is told that a set of last resort was handed out for a token: the
+	// client should upload fresh sets. May be nil.
+	Reused func(ctx context.Context, token TokenHash, before uint64)
+	Clock  mimi.Clock
+	Log    *slog.Logger
+}
+
+// A Provider answers requests for the key material of local users. It may be
+// used concurrently.
+type Provider struct {
+	cfg ProviderConfig
+
+	mu sync.Mutex
+	// made, guarded by mu, has the times of the sets made lately; it is bounded by
+	// the tokens in use times MakeLimit, since unknown ones are not counted.
+	made map[TokenHash][]time.Time
+}
+
+// NewProvider returns a provider.
+func NewProvider(cfg ProviderConfig) *Provider {
+	return &Provider{cfg: cfg, made: map[TokenHash][]time.Time{}}
+}
+
+// KeyMaterial answers a request that came over mutual TLS from a domain, which
+// must be the hub of the room. The hub relays the answer without being able to
+// read it: also a refusal by the user is sealed. What fails before the response
+// key is known is an error: [ErrRequester], [ErrToken], [ErrRequestAge],
+// [ErrReplay], wrapped in protocol.ErrMalformed or a *protocol.NotAllowedError.
+func (p *Provider) KeyMaterial(ctx context.Context, from string, req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {
+	s, adder, err := p.requester(from, req)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", protocol.ErrMalformed, err)
+	}
+	content, err := p.open(ctx, req, adder)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := p.answer(ctx, HashToken(content.Token), req.Requester.CipherSuites)
+	if err != nil {
+		return nil, fmt.Errorf("hand out key material: %w", err)
+	}
+	hash, err := req.Hash()
+	if err != nil {
+		return nil, fmt.Errorf("hand out key material: %w", err)
+	}
+	return protocol.SealKeyMaterial(s, content.ResponseKey, hash, answer)
+}
+
+// requester checks that the request is signed by the leaf that it names.
+func (p *Provider) requester(from string, req *protocol.AnonymousKeyMaterialRequest) (*suite.Suite, *identity.PseudonymousCredentialTBS, error) {
+	if from != req.Room.Domain || req.Target.Domain != p.cfg.Domain {
+		return nil, nil, fmt.Errorf("%w: from %s for a room of %s", ErrRequester, from, req.Room.Domain)
+	}
+	s, err := requestSuite(req)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrRequester, err)
+	}
+	cred, err := identity.ParseCredential(s, req.Requester.Credential, req.Requester.SignatureKey)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrRequester, err)
+	}
+	if cred.UserPseudonym != req.RequestingUser {
+		return nil, nil, fmt.Errorf("%w: requestingUser is another pseudonym", ErrRequester)
+	}
+	if err := req.Verify(s); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrRequester, err)
+	}
+	return s, &cred.PseudonymousCredentialTBS, nil
+}
+
+// requestSuite is the suite of the room: the first acceptable one.
+func requestSuite(req *protocol.AnonymousKeyMaterialRequest) (*suite.Suite, error) {
+	if len(req.Requester.CipherSuites) == 0 {
+		return nil, suite.ErrUnsupported
+	}
+	return suite.Lookup(req.Requester.CipherSuites[0])
+}
+
+// open finds out what is asked for, and refuses repeats.
+func (p *Provider) open(ctx context.Context, req *protocol.AnonymousKeyMaterialRequest, adder *identity.PseudonymousCredentialTBS) (*protocol.ConnectionTokenContent, error) {
+	keys, err := p.cfg.Keys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("hand out key material: %w", err)
+	}
+	content, err := req.Token.Open(keys, req.Room, adder)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w: %w", protocol.ErrMalformed, ErrToken, err)
+	}
+	if age := p.cfg.Clock.Now().Sub(content.Created); age > MaxRequestAge || age < -MaxRequestAge {
+		return nil, notAllowed(ErrRequestAge)
+	}
+	// A nonce is remembered for as long as a request with it would be young
+	// enough, whichever way clocks differ.
+	fresh, err := p.cfg.Nonces.RememberNonce(ctx, sha256.Sum256(content.Nonce), content.Created.Add(2*MaxRequestAge))
+	if err != nil {
+		return nil, fmt.Errorf("hand out key material: %w", err)
+	}
+	if !fresh {
+		return nil, notAllowed(ErrReplay)
+	}
+	return content, nil
+}
+
+func notAllowed(err error) error {
+	return fmt.Errorf("%w: %w", &protocol.NotAllowedError{Reason: err.Error()}, err)
+}
+
+// answer takes a set: of single use, else made now, else of last resort.
+func (p *Provider) answer(ctx context.Context, token TokenHash, suites []mls.CipherSuite) (*protocol.KeyMaterialResponse, error) {
+	slots, err := p.cfg.Slots(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	q := Query{Token: token, Suites: suites, Slots: slots, Now: p.cfg.Clock.Now()}
+	var set *Set
+	lastResort := false
+	err = p.cfg.Atomically(ctx, func(ctx context.Context) error {
+		if set, err = p.cfg.Store.TakeSingle(ctx, q); !errors.Is(err, ErrExhausted) {
+			return err
+		}
+		if set, err = p.make(ctx, q); err == nil || errors.Is(err, ErrUnknownToken) {
+			return err
+		}
+		lastResort = true
+		set, err = p.cfg.Store.TakeLastResort(ctx, q)
+		return err
+	})
+	switch {
+	case errors.Is(err, ErrUnknownToken):
+		return &protocol.KeyMaterialResponse{Status: protocol.KeyMaterialNoConsent}, nil
+	case errors.Is(err, ErrExhausted):
+		return &protocol.KeyMaterialResponse{Status: protocol.KeyMaterialNoCompatibleMaterial}, nil
+	case err != nil:
+		return nil, err
+	}
+	if lastResort && p.cfg.Reused != nil {
+		p.cfg.Reused(ctx, token, set.Reused)
+	}
+	return response(set)
+}
+
+// make has a set made now, within the limit; otherwise it fails with
+// [ErrExhausted]. A failure of the maker is logged and answered by a set of last
+// resort: who fetches must not depend on it.
+func (p *Provider) make(ctx context.Context, q Query) (*Set, error) {
+	if p.cfg.Maker == nil || len(q.Suites) == 0 {
+		return nil, ErrExhausted
+	}
+	if !p.reserve(q.Token, q.Now) {
+		return nil, ErrExhausted
+	}
+	rows, err := p.cfg.Maker.MakeSet(ctx, q.Token, q.Suites[0])
+	if err == nil {
+		return &Set{Rows: rows}, nil
+	}
+	p.release(q.Token)
+	if errors.Is(err, ErrUnknownToken) {
+		return nil, err
+	}
+	p.cfg.Log.WarnContext(ctx, "could not make key material on demand", "err", err)
+	return nil, ErrExhausted
+}
+
+// reserve counts a set that is about to be made for a token, if there may be
+// one, and forgets what is older than the period.
+func (p *Provider) reserve(token TokenHash, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	times := p.made[token]
+	for len(times) > 0 && now.Sub(times[0]) >= p.cfg.MakePeriod {
+		times = times[1:]
+	}
+	if len(times) >= p.cfg.MakeLimit {
+		return false
+	}
+	p.made[token] = append(times, now)
+	return true
+}
+
+// release takes back the newest reservation: nothing was made. Tokens that
+// nobody has given out leave nothing behind.
+func (p *Provider) release(token TokenHash) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if times := p.made[token]; len(times) > 1 {
+		p.made[token] = times[:len(times)-1]
+	} else {
+		delete(p.made, token)
+	}
+}
+
+// response turns a set into the protocol's answer.
+func response(set *Set) (*protocol.KeyMaterialResponse, error) {
+	if len(set.Rows) == 0 {
+		return nil, errors.New("internal error: a set without KeyPackages")
+	}
+	r := &protocol.KeyMaterialResponse{Status: protocol.KeyMaterialSuccess, User: set.Rows[0].Set}
+	for _, row := range set.Rows {
+		kp := new(mls.KeyPackage)
+		if err := wire.Unmarshal(row.KeyPackage, kp); err != nil {
+			return nil, fmt.Errorf("stored KeyPackage: %w", err)
+		}
+		s, err := suite.Lookup(kp.CipherSuite)
+		if err != nil {
+			return nil, fmt.Errorf("stored KeyPackage: %w", err)
+		}
+		cred, err := identity.ParseCredential(s, kp.LeafNode.Credential, kp.LeafNode.SignatureKey)
+		if err != nil {
+			return nil, fmt.Errorf("stored KeyPackage: %w", err)
+		}
+		r.Clients = append(r.Clients, protocol.ClientKeyMaterial{Status: protocol.ClientSuccess, Client: cred.ClientPseudonym, KeyPackage: kp})
+	}
+	return r, nil
+}

@@ -100,7 +100,7 @@ func (l *JoinLinks) Apply(updates ...JoinLinksUpdate) (JoinLinks, error) {
 	}
 	var next JoinLinks
 	for i, link := range l.Links {
-		if !removed[uint32(i)] { //nolint:gosec // bounded by MaxList
+		if !removed[uint32(i)] {
 			next.Links = append(next.Links, link)
 		}
 	}

@@ -113,7 +113,8 @@ func (u *ParticipantListUpdate) Wire(c *wire.Codec) {
 // Find returns the position of a user.
 func (l *ParticipantList) Find(user mimi.URI) (index uint32, ok bool) {
 	i := slices.IndexFunc(l.Participants, func(p Participant) bool { return p.User == user })
-	return uint32(max(i, 0)), i >= 0 //nolint:gosec // bounded by MaxParticipants
+	// No list is longer than MaxParticipants.
+	return uint32(max(i, 0)), i >= 0
 }
 
 // Apply returns the list after the updates of one commit: roles change first,

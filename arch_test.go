@@ -31,7 +31,7 @@ var imports = map[string][]string{
 
 	"mimi/identity":              {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite"},
 	"mimi/connection":            {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/identity"},
-	"mimi/identity/identitytest": {"mimi", "mimi/mls/suite", "mimi/identity"},
+	"mimi/identity/identitytest": {"mimi", "mimi/wire", "mimi/mls/suite", "mimi/identity"},
 
 	"mimi/protocol": {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/identity"},
 	"mimi/provider": {"mimi", "mimi/wire", "mimi/protocol"},
@@ -42,6 +42,27 @@ var imports = map[string][]string{
 		"mimi", "mimi/mls", "mimi/hub", "mimi/client", "mimi/identity", "mimi/connection", "mimi/keymaterial",
 		"go.mau.fi/util",
 	},
+
+	"config":         {"mimi"},
+	"bridge/mimiid":  {"mimi", "maunium.net/go/mautrix"},
+	"bridge/zlog":    {"github.com/rs/zerolog"},
+	"bridge/metrics": {"mimi/...", "github.com/prometheus/client_golang"},
+	"bridge": {
+		"mimi", "mimi/client", "mimi/content", "mimi/room", "mimi/identity", "mimi/connection", "mimi/discovery",
+		"bridge/mimiid", "bridge/msgconv", "bridge/zlog", "config",
+		"maunium.net/go/mautrix", "go.mau.fi/util", "github.com/rs/zerolog",
+	},
+	"bridge/bridgetest": {"bridge/...", "maunium.net/go/mautrix", "github.com/rs/zerolog"},
+
+	"cmd/mimi-gateway":                   {"..."},
+	"cmd/mimi-lab":                       {"mimi/...", "mapping", "config", "cmd/mimi-lab/...", "maunium.net/go/mautrix", "golang.org/x/sync"},
+	"cmd/mimi-lab/internal/expect":       {},
+	"cmd/mimi-lab/internal/gateway":      {"cmd/mimi-lab/internal/process", "gopkg.in/yaml.v3"},
+	"cmd/mimi-lab/internal/matrixclient": {"maunium.net/go/mautrix"},
+	"cmd/mimi-lab/internal/pki":          {},
+	"cmd/mimi-lab/internal/process":      {},
+	"cmd/mimi-lab/internal/synapse":      {"cmd/mimi-lab/internal/process", "gopkg.in/yaml.v3"},
+	"cmd/mimi-lab/internal/transcript":   {},
 }
 
 // TestImports reads the sources itself, and does not ask "go list": the test

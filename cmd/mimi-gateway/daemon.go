@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"time"
@@ -43,7 +42,7 @@ type daemon struct {
 
 // runDaemon runs the gateway until ctx is done. What it started it stops, in
 // the reverse order, in every case.
-func runDaemon(ctx context.Context, opts *options, stdout io.Writer) error {
+func runDaemon(ctx context.Context, opts *options) error {
 	s, err := loadSettings(opts.config)
 	if err != nil {
 		return err

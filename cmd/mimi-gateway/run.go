@@ -88,7 +88,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err := opts.lab.validate(); err != nil {
 		return err
 	}
-	return runDaemon(ctx, opts, stdout)
+	return runDaemon(ctx, opts)
 }
 
 // writeExample writes the example file, and never over another.

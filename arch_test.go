@@ -27,6 +27,10 @@ var imports = map[string][]string{
 	"mimi/mls/suite":           {"mimi/wire", "golang.org/x/crypto"},
 	"mimi/mls":                 {"mimi/wire", "mimi/mls/suite", "mimi/mls/internal/..."},
 	"mimi/mls/mlstest/vectors": {},
+
+	"mimi/mls/internal/treemath":   {},
+	"mimi/mls/internal/schedule":   {"mimi/mls/suite", "mimi/wire"},
+	"mimi/mls/internal/secrettree": {"mimi/mls/suite", "mimi/mls/internal/treemath"},
 	"mimi/room":                {"mimi", "mimi/wire"},
 
 	"mimi/identity":              {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite"},

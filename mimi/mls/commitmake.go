@@ -1,0 +1,506 @@
+package mls
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/schedule"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
+)
+
+// CommitOptions say what a commit does.
+type CommitOptions struct {
+	// Proposals are committed by value, in this order, behind the references. The
+	// nonce of a PSK is set here if it is absent.
+	Proposals []ProposalBody
+	// References are committed by reference, in this order.
+	References []ProposalRef
+	// AllPending adds references to all pending proposals that can be committed
+	// together by this leaf (RFC 9420, section 12.4).
+	AllPending bool
+	// NoPath leaves the path out where RFC 9420, section 12.4, allows that. It is
+	// ignored in the first epoch, whose secrets only the creator has made.
+	NoPath bool
+	// NewLeaf replaces credential, capabilities, extensions and signature key of
+	// the committer's leaf, which needs a path.
+	NewLeaf *LeafParams
+	// AAD is the authenticated data of the commit.
+	AAD AuthenticatedData
+	// GroupInfo says what the GroupInfos carry. Without it the public one has
+	// external_pub, the one in the Welcome the ratchet tree, and nothing else.
+	GroupInfo GroupInfoFunc
+}
+
+// Commit makes a commit of an own leaf. Nothing changes but that the commit is
+// pending: store the rows, send the message, and then Merge or Discard.
+func (g *Group) Commit(ctx context.Context, from LeafIndex, opts CommitOptions) (*PendingCommit, error) {
+	o, err := g.ready(from)
+	if err != nil {
+		return nil, err
+	}
+	if g.pending != nil {
+		return nil, ErrPendingCommit
+	}
+	list, err := g.proposalList(from, &opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.checkOwnAdds(opts.Proposals); err != nil {
+		return nil, err
+	}
+	leaf := g.state.tree.leaf(from).clone()
+	signature := o.signature
+	if opts.NewLeaf != nil {
+		leaf, signature = opts.NewLeaf.leaf(), opts.NewLeaf.SignatureKey
+	}
+	m := &commitMaker{g: g, sender: Sender{SenderMember, from}, signer: o.signature, newSigner: signature, leaf: leaf, info: opts.GroupInfo}
+	m.prepared, err = g.state.prepare(ctx, g.cfg, &g.proposals, list, m.sender, g.state.tree.leaf(from), true)
+	if err != nil {
+		return nil, err
+	}
+	m.init = g.secrets.Init.Clone()
+	withPath := !opts.NoPath || m.prepared.pathNeeds || opts.NewLeaf != nil || g.Epoch() == 0
+	return m.make(ctx, list, opts.AAD, withPath)
+}
+
+// checkOwnAdds checks that the lifetimes of what we send are valid now (RFC
+// 9420, section 7.3).
+func (g *Group) checkOwnAdds(bodies []ProposalBody) error {
+	for _, b := range bodies {
+		if add, ok := b.(*Add); ok {
+			if err := checkLifetime(g.cfg, &add.KeyPackage.LeafNode, 0); err != nil {
+				return fmt.Errorf("Add: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// proposalList puts the proposals of a commit together.
+func (g *Group) proposalList(from LeafIndex, opts *CommitOptions) ([]ProposalOrRef, error) {
+	refs := slices.Clone(opts.References)
+	if opts.AllPending {
+		for _, ref := range g.committable(from, opts.Proposals) {
+			if !slices.ContainsFunc(refs, func(r ProposalRef) bool { return slices.Equal(r, ref) }) {
+				refs = append(refs, ref)
+			}
+		}
+	}
+	var list []ProposalOrRef
+	for _, ref := range refs {
+		list = append(list, ProposalOrRef{Reference: ref})
+	}
+	for _, body := range opts.Proposals {
+		if p, ok := body.(*PreSharedKey); ok && len(p.PSK.Nonce) == 0 {
+			id, err := g.freshPSK(p.PSK)
+			if err != nil {
+				return nil, err
+			}
+			body = &PreSharedKey{id}
+		}
+		list = append(list, ProposalOrRef{Proposal: &Proposal{body}})
+	}
+	return list, nil
+}
+
+// freshPSK gives a PSK id its nonce.
+func (g *Group) freshPSK(id PreSharedKeyID) (PreSharedKeyID, error) {
+	id.Nonce = make([]byte, g.suite.Nh())
+	if _, err := io.ReadFull(g.cfg.Random, id.Nonce); err != nil {
+		return id, fmt.Errorf("randomness for a PSK nonce: %w", err)
+	}
+	return id, nil
+}
+
+// committable selects pending proposals that do not contradict each other, nor
+// those by value: of several for a leaf a SelfRemove, else a Remove, else the
+// latest Update (RFC 9420, section 12.2). A ReInit has to be asked for.
+func (g *Group) committable(from LeafIndex, byValue []ProposalBody) []ProposalRef {
+	rank := map[ProposalType]int{ProposalUpdate: 1, ProposalRemove: 2, ProposalSelfRemove: 3}
+	best := map[LeafIndex]*cachedProposal{}
+	taken, gce := map[LeafIndex]bool{}, false
+	for _, b := range byValue {
+		switch p := b.(type) {
+		case *Remove:
+			taken[p.Removed] = true
+		case *GroupContextExtensions:
+			gce = true
+		}
+	}
+	keep := map[*cachedProposal]bool{}
+	for _, p := range g.proposals.order {
+		c := &p.content.content
+		target := c.Sender.Index
+		switch body := c.Proposal.Body.(type) {
+		case *ReInit:
+			continue
+		case *GroupContextExtensions:
+			keep[p] = !gce
+			gce = true
+			continue
+		case *Update, *SelfRemove:
+		case *Remove:
+			target = body.Removed
+		default:
+			keep[p] = true
+			continue
+		}
+		t := c.Proposal.Type()
+		if target == from || taken[target] {
+			continue
+		}
+		if b := best[target]; b == nil || rank[b.content.content.Proposal.Type()] <= rank[t] {
+			best[target] = p
+		}
+	}
+	var refs []ProposalRef
+	for _, p := range g.proposals.order {
+		c := &p.content.content
+		target := c.Sender.Index
+		if r, ok := c.Proposal.Body.(*Remove); ok {
+			target = r.Removed
+		}
+		if keep[p] || best[target] == p {
+			refs = append(refs, p.ref)
+		}
+	}
+	return refs
+}
+
+// A commitMaker makes a commit of a member or of an external joiner.
+type commitMaker struct {
+	g         *Group
+	sender    Sender
+	signer    suite.SignatureKey // of the message
+	newSigner suite.SignatureKey // of the leaf in the new epoch
+	leaf      *LeafNode          // of the path, without keys
+	prepared  *prepared
+	init      suite.Secret
+	info      GroupInfoFunc
+}
+
+func (m *commitMaker) make(ctx context.Context, list []ProposalOrRef, aad AuthenticatedData, withPath bool) (*PendingCommit, error) {
+	g := m.g
+	data, err := aad.encode(g.state.context.Extensions)
+	if err != nil {
+		return nil, err
+	}
+	a := &authenticatedContent{format: WireFormatPublicMessage, content: FramedContent{
+		GroupID: g.state.context.GroupID, Epoch: g.Epoch(), Sender: m.sender,
+		AuthenticatedData: data, ContentType: ContentCommit, Commit: &Commit{Proposals: list},
+	}}
+	pending := &pendingCommit{init: m.init, signature: m.newSigner.Seed().Clone()}
+	pending.public.From = m.prepared.committer
+	if withPath {
+		if a.content.Commit.Path, err = m.path(pending); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.sign(g.suite, m.signer, g.state.encoded); err != nil {
+		return nil, err
+	}
+	// The same validation as at the receivers: a commit that others would refuse
+	// is not sent. Only the confirmation tag is still missing.
+	staged, err := g.state.stageCommit(ctx, g.cfg, &g.proposals, a, true)
+	if err != nil {
+		return nil, err
+	}
+	n := &nextEpoch{staged: staged, own: map[LeafIndex]suite.SignatureKey{}}
+	if err := m.secrets(ctx, pending, n); err != nil {
+		return nil, err
+	}
+	defer n.joiner.Erase()
+	a.auth.ConfirmationTag = n.tag(g.suite)
+	if err := staged.next.confirm(a.auth.ConfirmationTag); err != nil {
+		return nil, err
+	}
+	if err := m.finish(pending, n, a); err != nil {
+		return nil, err
+	}
+	g.pending = pending
+	g.journal.encode(rowPending, pending, true)
+	return g.Pending(), nil
+}
+
+// path makes the UpdatePath (RFC 9420, section 12.4.1).
+func (m *commitMaker) path(pending *pendingCommit) (*UpdatePath, error) {
+	g, p := m.g, m.prepared
+	if p.external {
+		p.committer = p.tree.nextLeaf()
+		pending.public.From = p.committer
+	}
+	np, err := p.tree.startPath(g.cfg.Random, p.committer, m.leaf, m.newSigner, g.state.context.GroupID)
+	if err != nil {
+		return nil, err
+	}
+	defer np.path.erase()
+	provisional := g.state.context
+	provisional.Epoch++
+	provisional.Extensions = p.extensions
+	if provisional.TreeHash, err = p.tree.rootHash(); err != nil {
+		return nil, err
+	}
+	encoded, err := wire.Marshal(&provisional)
+	if err != nil {
+		return nil, err
+	}
+	if err := np.encrypt(p.tree, p.addedSet, encoded); err != nil {
+		return nil, err
+	}
+	first := np.path.commit.Clone() // without nodes the first secret is the last
+	if len(np.path.secrets) > 0 {
+		first = np.path.secrets[0].Clone()
+	}
+	pending.path, pending.leafKey = &first, np.leafKey.Secret()
+	return &np.update, nil
+}
+
+// secrets derives the secrets of the next epoch. The joiner secret stays for the
+// Welcome.
+func (m *commitMaker) secrets(ctx context.Context, pending *pendingCommit, n *nextEpoch) error {
+	commit, err := m.g.ownPath(pending, n)
+	if err != nil {
+		return err
+	}
+	defer commit.Erase()
+	if pending.psk, err = m.g.pskSecret(ctx, n.staged.psks); err != nil {
+		return err
+	}
+	n.derive(m.g.suite, pending.init, commit, pending.psk)
+	return nil
+}
+
+// finish makes message, GroupInfo and Welcome.
+func (m *commitMaker) finish(pending *pendingCommit, n *nextEpoch, a *authenticatedContent) error {
+	g := m.g
+	var membership suite.Secret
+	if g.secrets != nil {
+		membership = g.secrets.Membership
+	}
+	message, err := a.public(g.suite, membership, g.state.encoded)
+	if err != nil {
+		return err
+	}
+	if pending.message, err = wire.Marshal(message); err != nil {
+		return err
+	}
+	// What is sent is what was decoded: so the author keeps received octets like
+	// everyone else.
+	pending.public.Message = new(PublicMessage)
+	if err := wire.Unmarshal(pending.message, pending.public.Message); err != nil {
+		return err
+	}
+	info := m.info
+	if info == nil {
+		info = defaultGroupInfo
+	}
+	from := pending.public.From
+	public, welcome, err := info(&NextEpoch{n, g.suite, from})
+	if err != nil {
+		return fmt.Errorf("contents of the GroupInfos: %w", err)
+	}
+	if pending.public.GroupInfo, err = makeGroupInfo(n.staged.next, n.secrets, from, m.newSigner, public); err != nil {
+		return err
+	}
+	if len(m.prepared.added) > 0 {
+		gi, err := makeGroupInfo(n.staged.next, n.secrets, from, m.newSigner, welcome)
+		if err != nil {
+			return err
+		}
+		if pending.public.Welcome, err = m.welcome(pending, n, gi); err != nil {
+			return err
+		}
+	}
+	pending.public.View = &n.staged.view
+	pending.next = n
+	return nil
+}
+
+// welcome encrypts the GroupInfo and, to each new member, the group secrets (RFC
+// 9420, section 12.4.3.1).
+func (m *commitMaker) welcome(pending *pendingCommit, n *nextEpoch, gi *GroupInfo) (*Welcome, error) {
+	s := m.g.suite
+	plaintext, err := wire.Marshal(gi)
+	if err != nil {
+		return nil, err
+	}
+	key, nonce := schedule.Welcome(s, n.joiner, pending.psk)
+	defer key.Erase()
+	w := &Welcome{CipherSuite: s.ID()}
+	if w.EncryptedGroupInfo, err = s.Seal(key, nonce, nil, plaintext); err != nil {
+		return nil, err
+	}
+	var p *path
+	if pending.path != nil {
+		if p, err = derivePath(s, *pending.path, stepNodes(n.staged.steps)); err != nil {
+			return nil, err
+		}
+		defer p.erase()
+	}
+	k := 0
+	for i := range n.staged.proposals {
+		add, ok := n.staged.proposals[i].Proposal.Body.(*Add)
+		if !ok {
+			continue
+		}
+		secrets := GroupSecrets{JoinerSecret: n.joiner, PSKs: n.staged.psks}
+		if p != nil {
+			secrets.PathSecret = p.secretFor(n.staged.added[k].Index)
+		}
+		k++
+		e, err := encryptGroupSecrets(s, &add.KeyPackage, &secrets, w.EncryptedGroupInfo)
+		if err != nil {
+			return nil, err
+		}
+		w.Secrets = append(w.Secrets, *e)
+	}
+	return w, nil
+}
+
+// secretFor returns the path secret of the lowest node of the path above a leaf.
+func (p *path) secretFor(i LeafIndex) *suite.Secret {
+	for k := range p.keys {
+		if p.keys[k].node.Covers(uint32(i)) {
+			return &p.secrets[k]
+		}
+	}
+	return nil
+}
+
+func encryptGroupSecrets(s *suite.Suite, kp *KeyPackage, secrets *GroupSecrets, groupInfo []byte) (*EncryptedGroupSecrets, error) {
+	ref, err := kp.Ref()
+	if err != nil {
+		return nil, err
+	}
+	plaintext, err := wire.Marshal(secrets)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plaintext)
+	ct, err := s.EncryptWithLabel(kp.InitKey, "Welcome", groupInfo, plaintext)
+	if err != nil {
+		return nil, err
+	}
+	return &EncryptedGroupSecrets{NewMember: ref, Secrets: ct}, nil
+}
+
+// ExternalOptions say how to join by an external Commit (RFC 9420, section
+// 12.4.3.2).
+type ExternalOptions struct {
+	Leaf LeafParams
+	// PSKs are injected in this order. Their nonces are set here.
+	PSKs []PreSharedKeyID
+	// Resync removes the old leaf of the same client.
+	Resync *LeafIndex
+	// SelfRemoves are the pending SelfRemoves that the hub handed out with the
+	// GroupInfo; they have to be in the commit (draft-ietf-mls-extensions-09,
+	// section "Proposal Description"). A group that has own leaves knows them
+	// itself.
+	SelfRemoves []*PublicMessage
+	AAD         AuthenticatedData
+	GroupInfo   GroupInfoFunc
+}
+
+// ExternalJoin makes a group from a GroupInfo, and an external Commit that joins
+// it. Until that is merged, the group has no secrets. A tree that is passed in
+// is used instead of the ratchet_tree extension; without either it fails with
+// [ErrNoTree].
+func ExternalJoin(ctx context.Context, cfg Config, gi *GroupInfo, tree *RatchetTree, opts ExternalOptions) (*Group, *PendingCommit, error) {
+	c, err := cfg.complete(true)
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := stateFromGroupInfo(ctx, c, gi, tree)
+	if err != nil {
+		return nil, nil, err
+	}
+	pub, err := gi.Extensions.ExternalPub()
+	if err != nil {
+		return nil, nil, err
+	}
+	if pub == nil {
+		return nil, nil, ErrExternalPub
+	}
+	g := newGroup(c, st)
+	g.journal.context(st)
+	g.journal.tree(st.tree, nil)
+	for _, m := range opts.SelfRemoves {
+		if err := g.takeSelfRemove(ctx, m); err != nil {
+			return nil, nil, fmt.Errorf("pending SelfRemove: %w", err)
+		}
+	}
+	p, err := g.external(ctx, pub, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	return g, p, nil
+}
+
+// takeSelfRemove validates a SelfRemove without its membership tag, which a
+// joiner cannot check.
+func (g *Group) takeSelfRemove(ctx context.Context, m *PublicMessage) error {
+	if err := g.state.checkAddress(m.Content.GroupID, m.Content.Epoch); err != nil {
+		return err
+	}
+	a, err := fromPublic(m)
+	if err != nil {
+		return err
+	}
+	if a.content.ContentType != ContentProposal || a.content.Proposal.Type() != ProposalSelfRemove {
+		return fmt.Errorf("%w: not a SelfRemove", ErrExternalCommit)
+	}
+	_, err = g.acceptProposal(ctx, a, m.MembershipTag)
+	return err
+}
+
+// ExternalCommit makes an external Commit for a further own leaf of a group that
+// has own leaves already.
+func (g *Group) ExternalCommit(ctx context.Context, opts ExternalOptions) (*PendingCommit, error) {
+	switch {
+	case g.pending != nil:
+		return nil, ErrPendingCommit
+	case g.ended || g.secrets == nil:
+		return nil, ErrInactive
+	}
+	key, err := g.suite.DeriveHPKEKey(g.secrets.External)
+	if err != nil {
+		return nil, err
+	}
+	return g.external(ctx, key.Public(), opts)
+}
+
+func (g *Group) external(ctx context.Context, externalPub []byte, opts ExternalOptions) (*PendingCommit, error) {
+	kemOutput, init, err := g.suite.ExportTo(externalPub, externalInitLabel)
+	if err != nil {
+		return nil, err
+	}
+	list := []ProposalOrRef{{Proposal: &Proposal{&ExternalInit{kemOutput}}}}
+	if opts.Resync != nil {
+		list = append(list, ProposalOrRef{Proposal: &Proposal{&Remove{*opts.Resync}}})
+	}
+	for _, id := range opts.PSKs {
+		fresh, err := g.freshPSK(id)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, ProposalOrRef{Proposal: &Proposal{&PreSharedKey{fresh}}})
+	}
+	for _, p := range g.proposals.order {
+		c := &p.content.content
+		if c.Proposal.Type() == ProposalSelfRemove && (opts.Resync == nil || c.Sender.Index != *opts.Resync) {
+			list = append(list, ProposalOrRef{Reference: p.ref})
+		}
+	}
+	leaf := opts.Leaf.leaf()
+	m := &commitMaker{
+		g: g, sender: Sender{Type: SenderNewMemberCommit}, signer: opts.Leaf.SignatureKey, newSigner: opts.Leaf.SignatureKey,
+		leaf: leaf, init: init, info: opts.GroupInfo,
+	}
+	if m.prepared, err = g.state.prepare(ctx, g.cfg, &g.proposals, list, m.sender, leaf, true); err != nil {
+		return nil, err
+	}
+	return m.make(ctx, list, opts.AAD, true)
+}

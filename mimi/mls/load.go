@@ -1,0 +1,340 @@
+package mls
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/schedule"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/secrettree"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/treemath"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
+)
+
+// rows are stored rows by key.
+type rows map[string][]byte
+
+func readRows(list []Row, kind byte) (rows, error) {
+	r := make(rows, len(list))
+	for _, row := range list {
+		if row.Value == nil {
+			return nil, fmt.Errorf("%w: row %q is deleted", ErrState, row.Key)
+		}
+		if _, ok := r[row.Key]; ok {
+			return nil, fmt.Errorf("%w: row %q is there twice", ErrState, row.Key)
+		}
+		r[row.Key] = row.Value
+	}
+	version, ok := r[rowVersion]
+	if !ok || !bytes.Equal(version, []byte{stateVersion, kind}) {
+		return nil, fmt.Errorf("%w: version %x, want %x", ErrState, version, []byte{stateVersion, kind})
+	}
+	delete(r, rowVersion)
+	return r, nil
+}
+
+// decode decodes the row with this key and takes it out.
+func (r rows) decode(key string, m wire.Message) (ok bool, err error) {
+	b, ok := r[key]
+	if !ok {
+		return false, nil
+	}
+	delete(r, key)
+	if err := wire.Unmarshal(b, m); err != nil {
+		return true, fmt.Errorf("%w: row %q: %w", ErrState, key, err)
+	}
+	return true, nil
+}
+
+// each calls f for the rows under a prefix, ascending, and takes them out.
+func (r rows) each(prefix string, f func(rest string, value []byte) error) error {
+	var keys []string
+	for k := range r {
+		if strings.HasPrefix(k, prefix) {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		if err := f(k[len(prefix):], r[k]); err != nil {
+			return fmt.Errorf("%w: row %q: %w", ErrState, k, err)
+		}
+		delete(r, k)
+	}
+	return nil
+}
+
+// number parses the fixed form of indices and epochs in keys.
+func number(s string, digits int) (uint64, error) {
+	if len(s) != digits || strings.ToLower(s) != s {
+		return 0, fmt.Errorf("%q is not a number of %d digits", s, digits)
+	}
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		return 0, err
+	}
+	var v uint64
+	for _, o := range b {
+		v = v<<8 | uint64(o)
+	}
+	return v, nil
+}
+
+// state reads GroupContext and tree, and checks that they belong together.
+func (r rows) state(maxLeaves int) (*state, error) {
+	var sc storedContext
+	if ok, err := r.decode(rowContext, &sc); err != nil {
+		return nil, err
+	} else if !ok {
+		return nil, fmt.Errorf("%w: no row %q", ErrState, rowContext)
+	}
+	s, err := suite.Lookup(sc.context.CipherSuite)
+	if err != nil {
+		return nil, err
+	}
+	var nodes RatchetTree
+	err = r.each(prefixNode, func(rest string, value []byte) error {
+		x, err := number(rest, 8)
+		if err != nil {
+			return err
+		}
+		if x >= uint64(treemath.Width(uint32(maxLeaves))) {
+			return fmt.Errorf("node is beyond %d leaves", maxLeaves)
+		}
+		for uint64(len(nodes)) <= x {
+			nodes = append(nodes, nil)
+		}
+		nodes[x] = new(Node)
+		return wire.Unmarshal(value, nodes[x])
+	})
+	if err != nil {
+		return nil, err
+	}
+	t, err := treeOf(s, nodes, maxLeaves)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	st, err := newState(s, sc.context, t)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	if !bytes.Equal(st.context.TreeHash, sc.context.TreeHash) {
+		return nil, fmt.Errorf("%w: %w", ErrState, ErrTreeHash)
+	}
+	st.interim, st.confirmationTag = sc.interim, sc.tag
+	return st, nil
+}
+
+// proposals reads the pending proposals in the order in which they came.
+func (r rows) proposals(s *suite.Suite) (proposalCache, error) {
+	var c proposalCache
+	err := r.each(prefixProp, func(_ string, value []byte) error {
+		var sp storedProposal
+		if err := wire.Unmarshal(value, &sp); err != nil {
+			return err
+		}
+		if sp.content.content.ContentType != ContentProposal {
+			return fmt.Errorf("content type %d", sp.content.content.ContentType)
+		}
+		ref, err := sp.content.ref(s)
+		if err != nil {
+			return err
+		}
+		c.add(&cachedProposal{ref, sp.content, sp.tag})
+		return nil
+	})
+	return c, err
+}
+
+// LoadGroup makes a group from the rows that were stored. Rows that were deleted
+// must not be among them. It fails with [ErrState] if they do not fit together;
+// signatures are not verified again.
+func LoadGroup(cfg Config, stored []Row) (*Group, error) {
+	c, err := cfg.complete(true)
+	if err != nil {
+		return nil, err
+	}
+	r, err := readRows(stored, stateMember)
+	if err != nil {
+		return nil, err
+	}
+	st, err := r.state(c.Limits.MaxLeaves)
+	if err != nil {
+		return nil, err
+	}
+	g := newGroup(c, st)
+	for _, load := range []func(rows) error{g.loadPast, g.loadEpoch, g.loadKeys, g.loadProposals, g.loadPending} {
+		if err := load(r); err != nil {
+			return nil, err
+		}
+	}
+	if ended, ok := r[rowEnded]; ok {
+		g.ended = bytes.Equal(ended, []byte{1})
+		delete(r, rowEnded)
+	}
+	for k := range r {
+		return nil, fmt.Errorf("%w: unknown row %q", ErrState, k)
+	}
+	clear(g.journal)
+	return g, nil
+}
+
+// loadTree reads the rows of a secret tree.
+func (r rows) loadTree(prefix string, t *secrettree.Tree) error {
+	if err := r.each(prefix, func(rest string, value []byte) error { return t.Load(rest, suite.NewSecret(value)) }); err != nil {
+		return err
+	}
+	if err := t.Check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrState, err)
+	}
+	return nil
+}
+
+func (g *Group) loadPast(r rows) error {
+	err := r.each(prefixPast, func(rest string, value []byte) error {
+		var sp storedPast
+		if err := wire.Unmarshal(value, &sp); err != nil {
+			return err
+		}
+		p := &pastEpoch{encoded: sp.encoded, replaced: map[LeafIndex]*LeafNode{}}
+		if err := wire.Unmarshal(sp.encoded, &p.context); err != nil {
+			return err
+		}
+		if epochRow("", p.context.Epoch) != rest || p.context.Epoch >= g.Epoch() {
+			return fmt.Errorf("it is for epoch %d", p.context.Epoch)
+		}
+		if sp.leaves != treemath.Leaves(sp.leaves) || int64(sp.leaves) > int64(g.cfg.Limits.MaxLeaves) {
+			return fmt.Errorf("%d leaves", sp.leaves)
+		}
+		p.messages = messageKeys{g.suite, sp.senderData, secrettree.Empty(g.suite, sp.leaves, g.cfg.treeLimits())}
+		g.past = append(g.past, p)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range g.past {
+		if err := r.loadTree(epochRow(prefixTree, p.context.Epoch)+"/", p.messages.tree); err != nil {
+			return err
+		}
+		err := r.each(epochRow(prefixOld, p.context.Epoch)+"/", func(rest string, value []byte) error {
+			i, err := number(rest, 8)
+			if err != nil {
+				return err
+			}
+			var sl storedLeaf
+			err = wire.Unmarshal(value, &sl)
+			p.replaced[LeafIndex(i)] = sl.leaf
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return r.each(prefixResume, func(rest string, value []byte) error {
+		epoch, err := number(rest, 16)
+		g.resumption[epoch] = suite.NewSecret(value)
+		return err
+	})
+}
+
+func (g *Group) loadEpoch(r rows) error {
+	secrets := new(schedule.Secrets)
+	ok, err := r.decode(rowEpoch, secrets)
+	if !ok || err != nil {
+		return err
+	}
+	g.secrets = secrets
+	g.messages = messageKeys{g.suite, secrets.SenderData, secrettree.Empty(g.suite, g.state.tree.leaves(), g.cfg.treeLimits())}
+	g.exporter = secrettree.Empty(g.suite, 1<<16, secrettree.Limits{})
+	if err := r.loadTree(epochRow(prefixTree, g.Epoch())+"/", g.messages.tree); err != nil {
+		return err
+	}
+	return r.loadTree(prefixExport, g.exporter)
+}
+
+// loadKeys reads the private keys. Each has to be that of its node.
+func (g *Group) loadKeys(r rows) error {
+	err := r.each(prefixKey, func(rest string, value []byte) error {
+		x, err := number(rest, 8)
+		if err != nil {
+			return err
+		}
+		key, err := g.suite.ImportHPKEKey(suite.NewSecret(value))
+		if err != nil {
+			return err
+		}
+		node := treemath.Node(x)
+		if x >= uint64(len(g.state.tree.nodes)) || g.state.tree.nodes[x] == nil || !bytes.Equal(key.Public(), g.state.tree.encryptionKey(node)) {
+			return fmt.Errorf("the key is not that of the node")
+		}
+		g.keys[node] = key
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return r.each(prefixOwn, func(rest string, value []byte) error {
+		i, err := number(rest, 8)
+		if err != nil {
+			return err
+		}
+		key, err := g.suite.ImportSignatureKey(suite.NewSecret(value))
+		if err != nil {
+			return err
+		}
+		leaf := g.state.tree.leaf(LeafIndex(i))
+		if leaf == nil || !bytes.Equal(leaf.SignatureKey, key.Public()) {
+			return fmt.Errorf("the key is not that of the leaf")
+		}
+		if _, ok := g.keys[treemath.Leaf(uint32(i))]; !ok {
+			return fmt.Errorf("the leaf has no HPKE key")
+		}
+		g.own[LeafIndex(i)] = &ownLeaf{key}
+		return nil
+	})
+}
+
+func (g *Group) loadProposals(r rows) error {
+	var err error
+	if g.proposals, err = r.proposals(g.suite); err != nil {
+		return err
+	}
+	return r.each(prefixUpdate, func(rest string, value []byte) error {
+		ref, err := hex.DecodeString(rest)
+		if err != nil {
+			return err
+		}
+		var su storedUpdate
+		if err := wire.Unmarshal(value, &su); err != nil {
+			return err
+		}
+		u := &pendingUpdate{leaf: su.leaf}
+		if u.encryption, err = g.suite.ImportHPKEKey(su.encryption); err != nil {
+			return err
+		}
+		u.signature, err = g.suite.ImportSignatureKey(su.signature)
+		g.updates[string(ref)] = u
+		return err
+	})
+}
+
+func (g *Group) loadPending(r rows) error {
+	p := new(pendingCommit)
+	ok, err := r.decode(rowPending, p)
+	if !ok || err != nil {
+		return err
+	}
+	p.public.Message = new(PublicMessage)
+	if err := wire.Unmarshal(p.message, p.public.Message); err != nil {
+		return fmt.Errorf("%w: row %q: %w", ErrState, rowPending, err)
+	}
+	if p.public.Message.Content.ContentType != ContentCommit {
+		return fmt.Errorf("%w: row %q: content type %d", ErrState, rowPending, p.public.Message.Content.ContentType)
+	}
+	g.pending = p
+	return nil
+}

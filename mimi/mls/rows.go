@@ -1,0 +1,175 @@
+package mls
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/secrettree"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/treemath"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
+)
+
+// A Row is a piece of the stored state of a [Group] or [PublicGroup]. Rows are
+// written only when they changed: one application message changes a few small
+// ones, whatever the size of the group.
+type Row struct {
+	Key    string // ASCII, unique in the group
+	Value  []byte // nil: the row is to be deleted
+	Secret bool   // the value is to be sealed before it is stored
+}
+
+// The keys of rows, and the version of their form. Anything a later version
+// changes gets a new number.
+const (
+	stateVersion = 1
+	stateMember  = 1
+	stateHub     = 2
+
+	rowVersion   = "version"
+	rowContext   = "context"   // GroupContext, confirmation tag
+	rowEpoch     = "epoch"     // secrets of the current epoch
+	rowPending   = "pending"   // pending commit
+	rowEnded     = "ended"     // the group was ended by a ReInit
+	rowGroupInfo = "groupinfo" // hub: the GroupInfo of the current epoch
+	prefixNode   = "n/"        // node: tree node
+	prefixKey    = "k/"        // node: HPKE private key
+	prefixOwn    = "o/"        // leaf: signature key of an own leaf
+	prefixProp   = "c/"        // number: pending proposal
+	prefixUpdate = "u/"        // reference: private side of an own Update
+	prefixTree   = "s/"        // epoch/...: secret tree
+	prefixExport = "x/"        // ...: exporter tree
+	prefixPast   = "p/"        // epoch: past epoch
+	prefixOld    = "l/"        // epoch/leaf: leaf of a past epoch that was replaced
+	prefixResume = "r/"        // epoch: resumption PSK
+)
+
+func nodeRow(prefix string, x treemath.Node) string { return fmt.Sprintf("%s%08x", prefix, uint32(x)) }
+
+func leafRow(prefix string, i LeafIndex) string { return fmt.Sprintf("%s%08x", prefix, uint32(i)) }
+
+func epochRow(prefix string, epoch uint64) string { return fmt.Sprintf("%s%016x", prefix, epoch) }
+
+func oldLeafRow(epoch uint64, i LeafIndex) string {
+	return fmt.Sprintf("%s%016x/%08x", prefixOld, epoch, uint32(i))
+}
+
+// A journal collects changed rows until they are asked for.
+type journal map[string]Row
+
+func (j journal) set(key string, value []byte, secret bool) {
+	j[key] = Row{key, slices.Clone(value), secret}
+}
+
+func (j journal) del(key string) { j[key] = Row{Key: key} }
+
+// encode sets a row to a message of our own making, which always encodes.
+func (j journal) encode(key string, m wire.Message, secret bool) {
+	b, err := wire.Marshal(m)
+	if err != nil {
+		panic("internal error: state does not encode: " + err.Error())
+	}
+	j[key] = Row{key, b, secret}
+}
+
+// tree notes the nodes that changed, or all of them.
+func (j journal) tree(t *tree, changed map[treemath.Node]struct{}) {
+	if changed == nil {
+		for i, n := range t.nodes {
+			if n != nil {
+				j.encode(nodeRow(prefixNode, treemath.Node(i)), n, false)
+			}
+		}
+		return
+	}
+	for x := range changed {
+		if int64(x) < int64(len(t.nodes)) && t.nodes[x] != nil {
+			j.encode(nodeRow(prefixNode, x), t.nodes[x], false)
+		} else {
+			j.del(nodeRow(prefixNode, x))
+		}
+	}
+}
+
+// storedContext is the row of a GroupContext with its confirmation tag.
+type storedContext struct {
+	context GroupContext
+	tag     []byte
+	interim []byte
+}
+
+// Wire codes the structure.
+func (s *storedContext) Wire(c *wire.Codec) {
+	s.context.Wire(c)
+	wire.Opaque(c, &s.tag)
+	wire.Opaque(c, &s.interim)
+}
+
+func (j journal) context(st *state) {
+	j.encode(rowContext, &storedContext{st.context, st.confirmationTag, st.interim}, false)
+}
+
+// take returns the rows and forgets them.
+func (j journal) take() []Row {
+	rows := make([]Row, 0, len(j))
+	for _, r := range j {
+		rows = append(rows, r)
+	}
+	clear(j)
+	slices.SortFunc(rows, func(a, b Row) int { return strings.Compare(a.Key, b.Key) })
+	return rows
+}
+
+// secretTree notes the changes of a secret tree under prefix.
+func (j journal) secretTree(prefix string, t *secrettree.Tree) {
+	t.Flush(func(key string, value suite.Secret) {
+		if value.IsZero() {
+			j.del(prefix + key)
+		} else {
+			j.set(prefix+key, value.Bytes(), true)
+		}
+	})
+}
+
+// dropTree deletes all rows of a secret tree.
+func (j journal) dropTree(prefix string, t *secrettree.Tree) {
+	t.Flush(func(key string, _ suite.Secret) { j.del(prefix + key) })
+	t.Keys(func(key string) { j.del(prefix + key) })
+	t.Erase()
+}
+
+// Dirty returns the rows that changed since the last call, ascending by key. All
+// of them have to be stored in one transaction, secret ones sealed, before what
+// the change belongs to leaves the program: a message that is sent before its
+// row is stored could be encrypted with the same key again after a crash.
+func (g *Group) Dirty() []Row {
+	if g.secrets != nil {
+		g.journal.secretTree(epochRow(prefixTree, g.Epoch())+"/", g.messages.tree)
+		g.journal.secretTree(prefixExport, g.exporter)
+	}
+	for _, p := range g.past {
+		g.journal.secretTree(epochRow(prefixTree, p.context.Epoch)+"/", p.messages.tree)
+	}
+	return g.journal.take()
+}
+
+func (g *Group) setOwn(i LeafIndex, key suite.SignatureKey) {
+	g.own[i] = &ownLeaf{key}
+	g.journal.set(leafRow(prefixOwn, i), key.Seed().Bytes(), true)
+}
+
+func (g *Group) dropOwn(i LeafIndex) {
+	delete(g.own, i)
+	g.journal.del(leafRow(prefixOwn, i))
+}
+
+func (g *Group) setKey(x treemath.Node, key suite.HPKEPrivateKey) {
+	g.keys[x] = key
+	g.journal.set(nodeRow(prefixKey, x), key.Secret().Bytes(), true)
+}
+
+func (g *Group) dropKey(x treemath.Node) {
+	delete(g.keys, x)
+	g.journal.del(nodeRow(prefixKey, x))
+}

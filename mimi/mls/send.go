@@ -1,0 +1,103 @@
+package mls
+
+import (
+	"context"
+	"fmt"
+)
+
+// Protect encrypts application data as an own leaf (RFC 9420, section 6.3). The
+// rows have to be stored before the message is sent, or a crash would lead to
+// the same key being used twice. Proposals have to be committed first: it fails
+// with [ErrPendingProposals].
+func (g *Group) Protect(from LeafIndex, data []byte, aad AuthenticatedData) (*PrivateMessage, error) {
+	if len(g.proposals.order) > 0 {
+		return nil, ErrPendingProposals
+	}
+	content := FramedContent{ContentType: ContentApplication, ApplicationData: data}
+	a, err := g.signed(from, content, WireFormatPrivateMessage, aad)
+	if err != nil {
+		return nil, err
+	}
+	return g.messages.protect(g.cfg.Random, a, g.cfg.Limits.Padding)
+}
+
+// signed completes and signs a content as an own leaf.
+func (g *Group) signed(from LeafIndex, content FramedContent, format WireFormat, aad AuthenticatedData) (*authenticatedContent, error) {
+	o, err := g.ready(from)
+	if err != nil {
+		return nil, err
+	}
+	content.GroupID, content.Epoch, content.Sender = g.state.context.GroupID, g.Epoch(), Sender{SenderMember, from}
+	if content.AuthenticatedData, err = aad.encode(g.state.context.Extensions); err != nil {
+		return nil, err
+	}
+	a := &authenticatedContent{format: format, content: content}
+	return a, a.sign(g.suite, o.signature, g.state.encoded)
+}
+
+// Propose makes a proposal of an own leaf, and stores it as pending. A
+// SelfRemove, Remove or AppDataUpdate is meant; for an Update see
+// [Group.ProposeUpdate].
+func (g *Group) Propose(ctx context.Context, from LeafIndex, body ProposalBody, aad AuthenticatedData) (*PublicMessage, ProposalRef, error) {
+	if body.ProposalType() == ProposalUpdate {
+		return nil, nil, fmt.Errorf("%w: use ProposeUpdate", ErrOwnUpdate)
+	}
+	if p, ok := body.(*PreSharedKey); ok && len(p.PSK.Nonce) == 0 {
+		id, err := g.freshPSK(p.PSK)
+		if err != nil {
+			return nil, nil, err
+		}
+		body = &PreSharedKey{id}
+	}
+	if err := g.checkOwnAdds([]ProposalBody{body}); err != nil {
+		return nil, nil, err
+	}
+	return g.propose(ctx, from, body, aad)
+}
+
+// ProposeUpdate proposes a new leaf for an own one (RFC 9420, section 12.1.2).
+// Its HPKE key is fresh; newLeaf nil keeps the rest.
+func (g *Group) ProposeUpdate(ctx context.Context, from LeafIndex, newLeaf *LeafParams, aad AuthenticatedData) (*PublicMessage, ProposalRef, error) {
+	o, err := g.ready(from)
+	if err != nil {
+		return nil, nil, err
+	}
+	leaf, signature := g.state.tree.leaf(from).clone(), o.signature
+	if newLeaf != nil {
+		leaf, signature = newLeaf.leaf(), newLeaf.SignatureKey
+	}
+	key, err := g.suite.GenerateHPKEKey(g.cfg.Random)
+	if err != nil {
+		return nil, nil, err
+	}
+	leaf.Source, leaf.EncryptionKey, leaf.ParentHash = LeafNodeSourceUpdate, key.Public(), nil
+	leaf.NotBefore, leaf.NotAfter = 0, 0
+	if err := leaf.sign(g.suite, signature, g.state.context.GroupID, from); err != nil {
+		return nil, nil, err
+	}
+	m, ref, err := g.propose(ctx, from, &Update{*leaf}, aad)
+	if err != nil {
+		return nil, nil, err
+	}
+	u := &pendingUpdate{from, key, signature}
+	g.updates[string(ref)] = u
+	g.journal.encode(updateRow(ref), &storedUpdate{from, key.Secret(), signature.Seed()}, true)
+	return m, ref, nil
+}
+
+func (g *Group) propose(ctx context.Context, from LeafIndex, body ProposalBody, aad AuthenticatedData) (*PublicMessage, ProposalRef, error) {
+	content := FramedContent{ContentType: ContentProposal, Proposal: &Proposal{body}}
+	a, err := g.signed(from, content, WireFormatPublicMessage, aad)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := a.public(g.suite, g.secrets.Membership, g.state.encoded)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := g.acceptProposal(ctx, a, m.MembershipTag)
+	if err != nil {
+		return nil, nil, err
+	}
+	return m, r.Ref, nil
+}

@@ -1,0 +1,239 @@
+package mls
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/schedule"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/treemath"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
+)
+
+// A stagedCommit is a commit whose public part is verified. The epoch it leads
+// to is complete, but nobody has it as the current one yet.
+type stagedCommit struct {
+	*prepared
+	content     *authenticatedContent
+	next        *state
+	path        *UpdatePath
+	steps       []pathStep // of the path
+	provisional []byte     // encoded provisional GroupContext, for path secrets
+	view        CommitView
+}
+
+// stageCommit verifies the public part of a commit: everything that RFC 9420,
+// section 12.4.2, asks for except the membership tag, the path secrets and the
+// confirmation tag, which only members can check. It changes nothing.
+func (st *state) stageCommit(ctx context.Context, cfg *Config, cache *proposalCache, a *authenticatedContent, fresh bool) (*stagedCommit, error) {
+	sender, commit := a.content.Sender, a.content.Commit
+	leaf, err := st.committerLeaf(a)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.verify(st.suite, leaf.SignatureKey, st.encoded); err != nil {
+		return nil, err
+	}
+	s := &stagedCommit{content: a, path: commit.Path}
+	if s.view.AuthenticatedData, err = ParseAuthenticatedData(st.context.Extensions, a.content.AuthenticatedData); err != nil {
+		return nil, err
+	}
+	if s.prepared, err = st.prepare(ctx, cfg, cache, commit.Proposals, sender, leaf, fresh); err != nil {
+		return nil, err
+	}
+	if s.pathNeeds && commit.Path == nil {
+		return nil, ErrPathMissing
+	}
+	if commit.Path != nil {
+		if err := s.mergePath(ctx, cfg); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.finish(cfg); err != nil {
+		return nil, err
+	}
+	s.fillView()
+	return s, policyError("ValidateCommit", cfg.Policy.ValidateCommit(ctx, &s.view))
+}
+
+// committerLeaf returns the leaf whose key signs a commit (RFC 9420, section
+// 6.1).
+func (st *state) committerLeaf(a *authenticatedContent) (*LeafNode, error) {
+	sender := a.content.Sender
+	switch sender.Type {
+	case SenderMember:
+		leaf := st.tree.leaf(sender.Index)
+		if leaf == nil {
+			return nil, fmt.Errorf("%w: sender %d", ErrNotMember, sender.Index)
+		}
+		return leaf, nil
+	case SenderNewMemberCommit:
+		if a.format != WireFormatPublicMessage {
+			return nil, fmt.Errorf("%w: an external Commit is a PublicMessage", ErrWireFormat)
+		}
+		if a.content.Commit.Path == nil {
+			return nil, fmt.Errorf("%w: external Commit", ErrPathMissing)
+		}
+		return &a.content.Commit.Path.LeafNode, nil
+	case SenderExternal, SenderNewMemberProposal:
+	}
+	return nil, fmt.Errorf("%w: commit of sender type %d", ErrSender, sender.Type)
+}
+
+// mergePath validates an UpdatePath and merges it into the tree (RFC 9420,
+// section 12.4.2).
+func (s *stagedCommit) mergePath(ctx context.Context, cfg *Config) error {
+	st, leaf := s.before, &s.path.LeafNode
+	if s.external {
+		s.committer = s.tree.nextLeaf()
+		if int64(s.tree.leaves()) > int64(cfg.Limits.MaxLeaves) {
+			return fmt.Errorf("%w: %d leaves, at most %d are allowed", ErrTreeForm, s.tree.leaves(), cfg.Limits.MaxLeaves)
+		}
+	}
+	if leaf.Source != LeafNodeSourceCommit {
+		return fmt.Errorf("%w: %d in a path", ErrLeafSource, leaf.Source)
+	}
+	if err := s.checkPathLeaf(ctx, cfg); err != nil {
+		return err
+	}
+	old := s.tree.leaf(s.committer)
+	if s.external {
+		s.addLeafForPath(leaf)
+	}
+	s.steps = s.tree.filteredPath(s.committer)
+	if err := s.tree.checkPathForm(s.steps, s.path, s.addedSet); err != nil {
+		return err
+	}
+	if err := s.checkNewKeys(); err != nil {
+		return err
+	}
+	keys := make([][]byte, len(s.path.Nodes))
+	for k := range keys {
+		keys[k] = s.path.Nodes[k].EncryptionKey
+	}
+	parentHash, err := s.tree.mergePath(s.committer, s.steps, keys)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(parentHash, leaf.ParentHash) {
+		return fmt.Errorf("%w: committer %d", ErrParentHash, s.committer)
+	}
+	s.tree.setLeaf(s.committer, leaf)
+	if !s.external {
+		s.updated = append(s.updated, LeafChange{s.committer, old, leaf})
+	}
+	provisional := st.context
+	provisional.Epoch++
+	provisional.Extensions = s.extensions
+	if provisional.TreeHash, err = s.tree.rootHash(); err != nil {
+		return err
+	}
+	s.provisional, err = wire.Marshal(&provisional)
+	return err
+}
+
+// addLeafForPath puts the leaf of an external joiner in its place, as an Add
+// would (RFC 9420, section 12.4.3.2).
+func (s *stagedCommit) addLeafForPath(leaf *LeafNode) {
+	s.tree.setLeaf(s.committer, leaf)
+	s.added = append(s.added, Member{s.committer, leaf})
+}
+
+// checkPathLeaf validates the leaf in the path: as the successor of the old one
+// or, of a new member, as a new leaf.
+func (s *stagedCommit) checkPathLeaf(ctx context.Context, cfg *Config) error {
+	leaf := &s.path.LeafNode
+	if !s.external {
+		return s.before.checkSuccessor(ctx, cfg, s.committer, leaf, s.committer)
+	}
+	if s.resync != nil {
+		if err := s.before.checkSuccessor(ctx, cfg, *s.resync, leaf, s.committer); err != nil {
+			return fmt.Errorf("resync: %w", err)
+		}
+	}
+	if err := checkLeafAlone(cfg, s.before.suite, leaf); err != nil {
+		return err
+	}
+	if err := leaf.VerifySignature(s.before.suite, s.before.context.GroupID, s.committer); err != nil {
+		return fmt.Errorf("leaf %d: %w: %w", s.committer, ErrSignature, err)
+	}
+	return cfg.validateCredential(ctx, leaf)
+}
+
+// checkNewKeys verifies that the public keys of the path are keys, and that none
+// of them is in the tree or twice in the path (RFC 9420, section 12.4.2).
+func (s *stagedCommit) checkNewKeys() error {
+	fresh := make(map[string]bool, len(s.path.Nodes)+1)
+	for k := -1; k < len(s.path.Nodes); k++ {
+		key := s.path.LeafNode.EncryptionKey
+		if k >= 0 {
+			key = s.path.Nodes[k].EncryptionKey
+			if err := s.before.suite.CheckHPKEKey(key); err != nil {
+				return fmt.Errorf("node %d of the path: %w", k, err)
+			}
+		}
+		if fresh[string(key)] {
+			return fmt.Errorf("%w: twice in the path", ErrDuplicateKey)
+		}
+		fresh[string(key)] = true
+	}
+	for i, n := range s.tree.nodes {
+		x := treemath.Node(i)
+		if n == nil || (s.external && x == treemath.Leaf(uint32(s.committer))) {
+			continue
+		}
+		if fresh[string(s.tree.encryptionKey(x))] {
+			return fmt.Errorf("%w: node %d has an encryption key of the path", ErrDuplicateKey, x)
+		}
+	}
+	return nil
+}
+
+// finish builds the state of the next epoch and validates its leaves.
+func (s *stagedCommit) finish(cfg *Config) error {
+	c := s.before.context
+	c.Epoch++
+	c.Extensions = s.extensions
+	input, err := s.content.confirmedInput()
+	if err != nil {
+		return err
+	}
+	c.ConfirmedTranscriptHash = schedule.ConfirmedTranscriptHash(s.before.suite, s.before.interim, input)
+	if s.next, err = newState(s.before.suite, c, s.tree); err != nil {
+		return err
+	}
+	check := map[LeafIndex]bool{}
+	for _, m := range s.added {
+		check[m.Index] = true
+	}
+	for _, u := range s.updated {
+		check[u.Index] = true
+	}
+	if err := s.next.checkMembers(check, s.all); err != nil {
+		return err
+	}
+	return s.next.confirm(s.content.auth.ConfirmationTag)
+}
+
+func (s *stagedCommit) fillView() {
+	s.view.Before, s.view.After = View{s.before}, View{s.next}
+	s.view.External, s.view.Committer, s.view.HasPath = s.external, s.committer, s.path != nil
+	s.view.CommitterLeaf = s.next.tree.leaf(s.committer)
+	s.view.Proposals = slices.Clone(s.proposals)
+	s.view.Added, s.view.Removed, s.view.Updated = s.added, s.removed, s.updated
+	s.view.ReInit = s.reInit
+}
+
+// checkAddress checks that a message is for this group and epoch.
+func (st *state) checkAddress(groupID []byte, epoch uint64) error {
+	switch {
+	case !bytes.Equal(groupID, st.context.GroupID):
+		return ErrGroupID
+	case epoch < st.context.Epoch:
+		return fmt.Errorf("%w: %d, the group is in %d", ErrEpochPast, epoch, st.context.Epoch)
+	case epoch > st.context.Epoch:
+		return fmt.Errorf("%w: %d, the group is in %d", ErrEpochFuture, epoch, st.context.Epoch)
+	}
+	return nil
+}

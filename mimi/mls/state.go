@@ -1,0 +1,129 @@
+package mls
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/schedule"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
+)
+
+// A state is everything public about one epoch. It is immutable once it is
+// complete, so that views of it need no copy.
+type state struct {
+	suite           *suite.Suite
+	context         GroupContext
+	encoded         []byte // the encoded context
+	tree            *tree  // all hashes are cached
+	interim         []byte // interim transcript hash
+	confirmationTag []byte
+	required        RequiredCapabilities
+}
+
+// newState completes a state: it hashes the tree, sets the tree hash of the
+// context and encodes it.
+func newState(s *suite.Suite, c GroupContext, t *tree) (*state, error) {
+	hash, err := t.rootHash()
+	if err != nil {
+		return nil, err
+	}
+	c.TreeHash = hash
+	st := &state{suite: s, context: c, tree: t}
+	if st.required, err = c.Extensions.RequiredCapabilities(); err != nil {
+		return nil, err
+	}
+	// The lists of components and of external senders are decoded here once, so
+	// that later readers cannot fail.
+	if _, err := c.Extensions.AppDataDictionary(); err != nil {
+		return nil, err
+	}
+	if _, err := c.Extensions.ExternalSenders(); err != nil {
+		return nil, err
+	}
+	st.encoded, err = wire.Marshal(&st.context)
+	return st, err
+}
+
+// confirm ends the transcript of the epoch with the confirmation tag.
+func (st *state) confirm(tag []byte) error {
+	interim, err := schedule.InterimTranscriptHash(st.suite, st.context.ConfirmedTranscriptHash, tag)
+	if err != nil {
+		return err
+	}
+	st.interim, st.confirmationTag = interim, bytes.Clone(tag)
+	return nil
+}
+
+// checkGroupInfo checks a GroupInfo against a state that is complete (RFC 9420,
+// section 12.4.3): the hub demands one with every commit.
+func (st *state) checkGroupInfo(gi *GroupInfo) error {
+	signer := st.tree.leaf(gi.Signer)
+	if signer == nil {
+		return fmt.Errorf("%w: signer %d: %w", ErrGroupInfo, gi.Signer, ErrNotMember)
+	}
+	if err := gi.VerifySignature(st.suite, signer.SignatureKey); err != nil {
+		return fmt.Errorf("%w: %w: %w", ErrGroupInfo, ErrSignature, err)
+	}
+	encoded, err := wire.Marshal(&gi.GroupContext)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrGroupInfo, err)
+	}
+	if !bytes.Equal(encoded, st.encoded) {
+		return fmt.Errorf("%w: its GroupContext is not that of the epoch", ErrGroupInfo)
+	}
+	if !bytes.Equal(gi.ConfirmationTag, st.confirmationTag) {
+		return fmt.Errorf("%w: its confirmation tag is not that of the commit", ErrGroupInfo)
+	}
+	if pub, err := gi.Extensions.ExternalPub(); err != nil {
+		return fmt.Errorf("%w: %w", ErrGroupInfo, err)
+	} else if pub != nil {
+		if err := st.suite.CheckHPKEKey(pub); err != nil {
+			return fmt.Errorf("%w: external_pub: %w", ErrGroupInfo, err)
+		}
+	}
+	return nil
+}
+
+// stateFromGroupInfo builds the state that a GroupInfo describes, and verifies
+// all that RFC 9420, section 12.4.3.1, lists about the GroupInfo and its tree. A
+// tree that is passed in has precedence over the ratchet_tree extension.
+func stateFromGroupInfo(ctx context.Context, cfg *Config, gi *GroupInfo, nodes *RatchetTree) (*state, error) {
+	s, err := suite.Lookup(gi.GroupContext.CipherSuite)
+	if err != nil {
+		return nil, err
+	}
+	if nodes == nil {
+		if nodes, err = gi.Extensions.RatchetTree(); err != nil {
+			return nil, err
+		}
+		if nodes == nil {
+			return nil, ErrNoTree
+		}
+	}
+	t, err := treeOf(s, *nodes, cfg.Limits.MaxLeaves)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.verifyForm(); err != nil {
+		return nil, err
+	}
+	st, err := newState(s, gi.GroupContext, t)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(st.context.TreeHash, gi.GroupContext.TreeHash) {
+		return nil, ErrTreeHash
+	}
+	if err := st.confirm(gi.ConfirmationTag); err != nil {
+		return nil, err
+	}
+	if err := st.checkGroupInfo(gi); err != nil {
+		return nil, err
+	}
+	if err := t.verifyParentHashes(); err != nil {
+		return nil, err
+	}
+	return st, st.validateAll(ctx, cfg)
+}

@@ -1,0 +1,61 @@
+package mls
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/treemath"
+)
+
+// verifyForm checks what RFC 9420, section 12.4.3.1, demands of the inner nodes
+// of a tree that a new member receives, and that all keys are keys.
+func (t *tree) verifyForm() error {
+	if t.leaves() > 1 {
+		half := *t
+		half.changed = map[treemath.Node]struct{}{}
+		half.truncate()
+		if half.leaves() != t.leaves() {
+			return fmt.Errorf("%w: the right half has no member", ErrTreeForm)
+		}
+	}
+	keys := make(map[string]treemath.Node, len(t.nodes))
+	for i, n := range t.nodes {
+		if n == nil {
+			continue
+		}
+		x := treemath.Node(i)
+		key := t.encryptionKey(x)
+		if err := t.suite.CheckHPKEKey(key); err != nil {
+			return fmt.Errorf("node %d: %w", x, err)
+		}
+		if other, ok := keys[string(key)]; ok {
+			return fmt.Errorf("%w: nodes %d and %d have the same encryption key", ErrDuplicateKey, other, x)
+		}
+		keys[string(key)] = x
+		if n.Parent != nil {
+			if err := t.verifyUnmerged(x, n.Parent); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// verifyUnmerged checks the unmerged leaves of the parent node at x.
+func (t *tree) verifyUnmerged(x treemath.Node, p *ParentNode) error {
+	for _, i := range p.UnmergedLeaves {
+		if !x.Covers(uint32(i)) || t.leaf(i) == nil {
+			return fmt.Errorf("%w: unmerged leaf %d of node %d is not a member below it", ErrUnmergedLeaves, i, x)
+		}
+		for y := treemath.Leaf(uint32(i)).Parent(); y != x; y = y.Parent() {
+			between := t.parent(y)
+			if between == nil {
+				continue
+			}
+			if _, ok := slices.BinarySearch(between.UnmergedLeaves, i); !ok {
+				return fmt.Errorf("%w: leaf %d is unmerged at node %d, but not at node %d below it", ErrUnmergedLeaves, i, x, y)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,220 @@
+package mls
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/treemath"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+)
+
+// A nodeKey is a private key of a node of the tree.
+type nodeKey struct {
+	node treemath.Node
+	key  suite.HPKEPrivateKey
+}
+
+// A path is the secret side of an UpdatePath, or the upper part of one.
+type path struct {
+	keys    []nodeKey
+	secrets []suite.Secret // path secret of each key, in the same order
+	commit  suite.Secret   // commit_secret
+}
+
+// derivePath derives the keys of these nodes from the path secret of the first
+// one (RFC 9420, section 7.4). Without nodes the secret itself is the commit
+// secret.
+func derivePath(s *suite.Suite, first suite.Secret, nodes []treemath.Node) (*path, error) {
+	p := &path{}
+	secret := first.Clone()
+	for _, x := range nodes {
+		node := s.DeriveSecret(secret, "node")
+		key, err := s.DeriveHPKEKey(node)
+		node.Erase()
+		if err != nil {
+			return nil, err
+		}
+		p.keys = append(p.keys, nodeKey{x, key})
+		p.secrets = append(p.secrets, secret)
+		secret = s.DeriveSecret(secret, "path")
+	}
+	p.commit = secret
+	return p, nil
+}
+
+// erase overwrites the secrets of the path; its keys stay.
+func (p *path) erase() {
+	for i := range p.secrets {
+		p.secrets[i].Erase()
+	}
+	p.commit.Erase()
+}
+
+func stepNodes(steps []pathStep) []treemath.Node {
+	nodes := make([]treemath.Node, len(steps))
+	for i, s := range steps {
+		nodes[i] = s.node
+	}
+	return nodes
+}
+
+// mergePath puts new keys on the filtered direct path of leaf i, and returns the
+// parent hash of the leaf itself (RFC 9420, section 7.5). The leaf is left as it
+// is.
+func (t *tree) mergePath(i LeafIndex, steps []pathStep, keys [][]byte) ([]byte, error) {
+	t.blankPath(i)
+	var above []byte
+	for k := len(steps) - 1; k >= 0; k-- {
+		p := &ParentNode{EncryptionKey: keys[k], ParentHash: above}
+		t.set(steps[k].node, &Node{Parent: p})
+		var err error
+		if above, err = t.parentHash(p, steps[k].copath); err != nil {
+			return nil, err
+		}
+	}
+	return above, nil
+}
+
+// recipients returns the nodes to which the path secret above copath is
+// encrypted: its resolution without the leaves that the same Commit adds (RFC
+// 9420, section 7.5).
+func (t *tree) recipients(copath treemath.Node, added map[LeafIndex]bool) []treemath.Node {
+	all := t.resolution(copath)
+	if len(added) == 0 {
+		return all
+	}
+	kept := all[:0]
+	for _, x := range all {
+		if !x.IsLeaf() || !added[LeafIndex(x.LeafIndex())] {
+			kept = append(kept, x)
+		}
+	}
+	return kept
+}
+
+// A newPath is an UpdatePath that is being made.
+type newPath struct {
+	path    *path
+	leafKey suite.HPKEPrivateKey
+	steps   []pathStep
+	update  UpdatePath
+}
+
+// startPath makes fresh keys for leaf i and its filtered direct path, merges
+// them into t and signs the new leaf. Path secrets are encrypted by
+// [newPath.encrypt], once the GroupContext is known.
+func (t *tree) startPath(random io.Reader, i LeafIndex, leaf *LeafNode, key suite.SignatureKey, groupID []byte) (*newPath, error) {
+	seed := make([]byte, t.suite.Nh())
+	if _, err := io.ReadFull(random, seed); err != nil {
+		return nil, fmt.Errorf("randomness for a path secret: %w", err)
+	}
+	first := suite.NewSecret(seed)
+	clear(seed)
+	defer first.Erase()
+	n := &newPath{steps: t.filteredPath(i)}
+	var err error
+	if n.path, err = derivePath(t.suite, first, stepNodes(n.steps)); err != nil {
+		return nil, err
+	}
+	if n.leafKey, err = t.suite.GenerateHPKEKey(random); err != nil {
+		return nil, err
+	}
+	keys := make([][]byte, len(n.path.keys))
+	for k, nk := range n.path.keys {
+		keys[k] = nk.key.Public()
+	}
+	leaf.Source = LeafNodeSourceCommit
+	leaf.NotBefore, leaf.NotAfter = 0, 0
+	leaf.EncryptionKey = n.leafKey.Public()
+	if leaf.ParentHash, err = t.mergePath(i, n.steps, keys); err != nil {
+		return nil, err
+	}
+	if err := leaf.sign(t.suite, key, groupID, i); err != nil {
+		return nil, err
+	}
+	t.setLeaf(i, leaf)
+	n.update.LeafNode = *leaf
+	n.update.Nodes = make([]UpdatePathNode, len(keys))
+	for k := range keys {
+		n.update.Nodes[k].EncryptionKey = keys[k]
+	}
+	return n, nil
+}
+
+// encrypt encrypts the path secrets to everyone but the added leaves, under the
+// encoded provisional GroupContext (RFC 9420, section 7.6).
+func (n *newPath) encrypt(t *tree, added map[LeafIndex]bool, groupContext []byte) error {
+	for k, step := range n.steps {
+		for _, x := range t.recipients(step.copath, added) {
+			ct, err := t.suite.EncryptWithLabel(t.encryptionKey(x), "UpdatePathNode", groupContext, n.path.secrets[k].Bytes())
+			if err != nil {
+				return fmt.Errorf("path secret for node %d: %w", x, err)
+			}
+			n.update.Nodes[k].EncryptedPathSecret = append(n.update.Nodes[k].EncryptedPathSecret, ct)
+		}
+	}
+	return nil
+}
+
+// checkPathForm checks that an UpdatePath has the right number of nodes and
+// ciphertexts (RFC 9420, section 7.6).
+func (t *tree) checkPathForm(steps []pathStep, update *UpdatePath, added map[LeafIndex]bool) error {
+	if len(steps) != len(update.Nodes) {
+		return fmt.Errorf("%w: %d nodes, want %d", ErrPathForm, len(update.Nodes), len(steps))
+	}
+	for k, step := range steps {
+		if got, want := len(update.Nodes[k].EncryptedPathSecret), len(t.recipients(step.copath, added)); got != want {
+			return fmt.Errorf("%w: %d ciphertexts for node %d, want %d", ErrPathForm, got, step.node, want)
+		}
+	}
+	return nil
+}
+
+// openPath decrypts an UpdatePath with the private keys at hand: the lowest
+// secret that one of them opens, since everything above follows from it. It
+// fails with [ErrPathSecret].
+func (t *tree) openPath(steps []pathStep, update *UpdatePath, added map[LeafIndex]bool, key func(treemath.Node) (suite.HPKEPrivateKey, bool), groupContext []byte) (*path, error) {
+	tried := 0
+	for k, step := range steps {
+		for j, x := range t.recipients(step.copath, added) {
+			private, ok := key(x)
+			if !ok {
+				continue
+			}
+			tried++
+			b, err := t.suite.DecryptWithLabel(private, "UpdatePathNode", groupContext, update.Nodes[k].EncryptedPathSecret[j])
+			if err != nil {
+				continue
+			}
+			first := suite.NewSecret(b)
+			clear(b)
+			p, err := t.followPath(first, steps[k:], update.Nodes[k:])
+			first.Erase()
+			if err != nil {
+				return nil, err
+			}
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: none of %d ciphertexts opens", ErrPathSecret, tried)
+}
+
+// followPath derives the keys from a path secret on, and compares them with the
+// public ones (RFC 9420, section 7.5).
+func (t *tree) followPath(first suite.Secret, steps []pathStep, nodes []UpdatePathNode) (*path, error) {
+	if first.Len() != t.suite.Nh() {
+		return nil, fmt.Errorf("%w: a path secret of %d octets", ErrPathSecret, first.Len())
+	}
+	p, err := derivePath(t.suite, first, stepNodes(steps))
+	if err != nil {
+		return nil, err
+	}
+	for k, nk := range p.keys {
+		if !bytes.Equal(nk.key.Public(), nodes[k].EncryptionKey) {
+			p.erase()
+			return nil, fmt.Errorf("%w: node %d has another public key", ErrPathSecret, nk.node)
+		}
+	}
+	return p, nil
+}

@@ -1,0 +1,253 @@
+package mls
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+)
+
+// checkLeafAlone checks what a leaf node has to fulfil in any group (RFC 9420,
+// sections 7.2 and 7.3): the form of its keys, consistent capabilities, and an
+// acceptable lifetime. The signature is checked elsewhere, since it depends on
+// the group.
+func checkLeafAlone(cfg *Config, s *suite.Suite, l *LeafNode) error {
+	if err := s.CheckHPKEKey(l.EncryptionKey); err != nil {
+		return fmt.Errorf("encryption key: %w", err)
+	}
+	if err := s.CheckSignatureKey(l.SignatureKey); err != nil {
+		return fmt.Errorf("signature key: %w", err)
+	}
+	c := &l.Capabilities
+	switch {
+	case !slices.Contains(c.Versions, MLS10):
+		return fmt.Errorf("%w: version mls10 is not listed", ErrCapabilities)
+	case !slices.Contains(c.CipherSuites, s.ID()):
+		return fmt.Errorf("%w: cipher suite %v is not listed", ErrCapabilities, s.ID())
+	case !slices.Contains(c.Credentials, l.Credential.Type):
+		return fmt.Errorf("%w: the leaf's own credential type 0x%04x is not listed", ErrCapabilities, uint16(l.Credential.Type))
+	}
+	for _, e := range l.Extensions {
+		if !c.supportsExtension(e.Type) {
+			return fmt.Errorf("%w: the leaf's own extension 0x%04x is not listed", ErrCapabilities, uint16(e.Type))
+		}
+	}
+	if _, err := l.Extensions.AppDataDictionary(); err != nil {
+		return err
+	}
+	if l.Source != LeafNodeSourceKeyPackage {
+		return nil
+	}
+	longest := cfg.Limits.MaxLifetime
+	if l.NotAfter < l.NotBefore || (longest >= 0 && l.NotAfter-l.NotBefore > uint64(longest/time.Second)) {
+		return fmt.Errorf("%w: %d to %d", ErrLifetime, l.NotBefore, l.NotAfter)
+	}
+	return nil
+}
+
+// checkLifetime checks that a leaf is valid now, give or take the skew (RFC
+// 9420, section 7.3). Leaves that are in a tree already are not asked: they may
+// have expired since.
+func checkLifetime(cfg *Config, l *LeafNode, skew time.Duration) error {
+	if l.Source != LeafNodeSourceKeyPackage {
+		return nil
+	}
+	now := cfg.Now()
+	from, to := now.Add(skew).Unix(), now.Add(-skew).Unix()
+	if from < 0 || l.NotBefore > uint64(from) || (to > 0 && l.NotAfter < uint64(to)) {
+		return fmt.Errorf("%w: valid from %d to %d, now is %d", ErrLifetime, l.NotBefore, l.NotAfter, now.Unix())
+	}
+	return nil
+}
+
+// ValidateKeyPackage checks a KeyPackage before it is used (RFC 9420, section
+// 10.1), as far as that is possible without a group: signatures, keys, lifetime
+// and credential.
+func ValidateKeyPackage(ctx context.Context, cfg Config, kp *KeyPackage) error {
+	c, err := cfg.complete(false)
+	if err != nil {
+		return err
+	}
+	s, err := suite.Lookup(kp.CipherSuite)
+	if err != nil {
+		return err
+	}
+	if err := checkKeyPackage(c, s, kp); err != nil {
+		return err
+	}
+	if err := checkLifetime(c, &kp.LeafNode, c.Limits.ClockSkew); err != nil {
+		return err
+	}
+	return c.validateCredential(ctx, &kp.LeafNode)
+}
+
+// checkKeyPackage checks what RFC 9420, section 10.1, says, without policy.
+func checkKeyPackage(cfg *Config, s *suite.Suite, kp *KeyPackage) error {
+	if kp.Version != MLS10 || kp.CipherSuite != s.ID() {
+		return fmt.Errorf("%w: version %d, %v", ErrKeyPackageSuite, kp.Version, kp.CipherSuite)
+	}
+	if kp.LeafNode.Source != LeafNodeSourceKeyPackage {
+		return fmt.Errorf("%w: %d in a KeyPackage", ErrLeafSource, kp.LeafNode.Source)
+	}
+	if err := checkLeafAlone(cfg, s, &kp.LeafNode); err != nil {
+		return err
+	}
+	if err := s.CheckHPKEKey(kp.InitKey); err != nil {
+		return fmt.Errorf("init key: %w", err)
+	}
+	if slices.Equal(kp.InitKey, kp.LeafNode.EncryptionKey) {
+		return fmt.Errorf("%w: it is the init key of its KeyPackage", ErrSameEncryption)
+	}
+	for _, e := range kp.Extensions {
+		if !kp.LeafNode.Capabilities.supportsExtension(e.Type) {
+			return fmt.Errorf("%w: extension 0x%04x of the KeyPackage is not listed", ErrCapabilities, uint16(e.Type))
+		}
+	}
+	if err := kp.VerifySignatures(s); err != nil {
+		return fmt.Errorf("KeyPackage: %w: %w", ErrSignature, err)
+	}
+	return nil
+}
+
+func (c *Config) validateCredential(ctx context.Context, l *LeafNode) error {
+	if err := c.Policy.ValidateCredential(ctx, l.Credential, l.SignatureKey); err != nil {
+		return fmt.Errorf("%w: %w", ErrCredential, policyError("ValidateCredential", err))
+	}
+	return nil
+}
+
+// supports checks that a leaf goes with the parameters of a group (RFC 9420,
+// sections 7.3, 11.1 and 13.4, and the component lists of the extensions draft).
+func (st *state) supports(l *LeafNode) error {
+	c := &l.Capabilities
+	for _, e := range st.context.Extensions {
+		if !c.supportsExtension(e.Type) {
+			return fmt.Errorf("%w: GroupContext extension 0x%04x", ErrUnsupported, uint16(e.Type))
+		}
+	}
+	for _, t := range st.required.Extensions {
+		if !c.supportsExtension(t) {
+			return fmt.Errorf("%w: required extension 0x%04x", ErrUnsupported, uint16(t))
+		}
+	}
+	for _, t := range st.required.Proposals {
+		if !c.supportsProposal(t) {
+			return fmt.Errorf("%w: required %v", ErrUnsupported, t)
+		}
+	}
+	for _, t := range st.required.Credentials {
+		if !slices.Contains(c.Credentials, t) {
+			return fmt.Errorf("%w: required credential type 0x%04x", ErrUnsupported, uint16(t))
+		}
+	}
+	for _, id := range []ComponentID{ComponentAppComponents, ComponentSafeAAD} {
+		if err := supportsComponents(st.context.Extensions, l.Extensions, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// supportsComponents checks one list of required components against a leaf.
+func supportsComponents(group, leaf Extensions, id ComponentID) error {
+	required, _, err := group.ComponentsList(id)
+	if err != nil || len(required) == 0 {
+		return err
+	}
+	have, _, err := leaf.ComponentsList(id)
+	if err != nil {
+		return err
+	}
+	for _, r := range required {
+		if !slices.Contains(have, r) {
+			return fmt.Errorf("%w: 0x%04x of list 0x%04x", ErrComponents, uint16(r), uint16(id))
+		}
+	}
+	return nil
+}
+
+// checkMembers checks the leaves of a new epoch against each other (RFC 9420,
+// section 7.3): keys are unique, everyone supports the credential types in use,
+// and those in check support the group. all means that every leaf is in check.
+func (st *state) checkMembers(check map[LeafIndex]bool, all bool) error {
+	if len(check) == 0 && !all {
+		return nil
+	}
+	signature, encryption := map[string]LeafIndex{}, map[string]LeafIndex{}
+	var types, newTypes []CredentialType
+	st.tree.members(func(i LeafIndex, l *LeafNode) bool {
+		if !slices.Contains(types, l.Credential.Type) {
+			types = append(types, l.Credential.Type)
+		}
+		if all || check[i] {
+			signature[string(l.SignatureKey)] = i
+			encryption[string(l.EncryptionKey)] = i
+			if !slices.Contains(newTypes, l.Credential.Type) {
+				newTypes = append(newTypes, l.Credential.Type)
+			}
+		}
+		return true
+	})
+	var err error
+	st.tree.members(func(i LeafIndex, l *LeafNode) bool {
+		if j, ok := signature[string(l.SignatureKey)]; ok && j != i {
+			err = fmt.Errorf("%w: leaves %d and %d have the same signature key", ErrDuplicateKey, i, j)
+			return false
+		}
+		if j, ok := encryption[string(l.EncryptionKey)]; ok && j != i {
+			err = fmt.Errorf("%w: leaves %d and %d have the same encryption key", ErrDuplicateKey, i, j)
+			return false
+		}
+		need := newTypes
+		if all || check[i] {
+			need = types
+			if err = st.supports(l); err != nil {
+				err = fmt.Errorf("leaf %d: %w", i, err)
+				return false
+			}
+		}
+		for _, t := range need {
+			if !slices.Contains(l.Capabilities.Credentials, t) {
+				err = fmt.Errorf("%w: leaf %d does not support credential type 0x%04x, which is in use", ErrCapabilities, i, uint16(t))
+				return false
+			}
+		}
+		return true
+	})
+	return err
+}
+
+// validateAll validates every leaf of a tree that was received as a whole (RFC
+// 9420, section 12.4.3.1).
+func (st *state) validateAll(ctx context.Context, cfg *Config) error {
+	var err error
+	st.tree.members(func(i LeafIndex, l *LeafNode) bool {
+		if err = checkLeafAlone(cfg, st.suite, l); err == nil {
+			if err = l.VerifySignature(st.suite, st.context.GroupID, i); err != nil {
+				err = fmt.Errorf("%w: %w", ErrSignature, err)
+			}
+		}
+		if err == nil {
+			err = cfg.validateCredential(ctx, l)
+		}
+		if err != nil {
+			err = fmt.Errorf("leaf %d: %w", i, err)
+		}
+		return err == nil
+	})
+	if err != nil {
+		return err
+	}
+	senders, err := st.context.Extensions.ExternalSenders()
+	if err != nil {
+		return err
+	}
+	for _, s := range senders {
+		if err := cfg.Policy.ValidateCredential(ctx, s.Credential, s.SignatureKey); err != nil {
+			return fmt.Errorf("%w: external sender: %w", ErrCredential, policyError("ValidateCredential", err))
+		}
+	}
+	return st.checkMembers(nil, true)
+}

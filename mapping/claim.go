@@ -78,7 +78,8 @@ func makePrivate(path string) error {
 		return fmt.Errorf("mapping: make database file: %w", err)
 	}
 	for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
-		if err := os.Chmod(path+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err := os.Chmod(path+suffix, 0o600)
+		if err != nil && (suffix == "" || !errors.Is(err, fs.ErrNotExist)) {
 			return fmt.Errorf("mapping: make database file private: %w", err)
 		}
 	}

@@ -53,6 +53,12 @@ CREATE TABLE mimi_hub_delivery (
 );
 CREATE INDEX mimi_hub_delivery_lane_idx ON mimi_hub_delivery (room, domain, seq);
 
+-- The provider's own keys, by name.
+CREATE TABLE mimi_secret (
+	name   TEXT NOT NULL PRIMARY KEY,
+	secret bytea
+);
+
 -- The local users as MIMI clients (package client), and what they know.
 CREATE TABLE mimi_account (
 	user_uri   TEXT NOT NULL PRIMARY KEY,
@@ -107,6 +113,7 @@ CREATE TABLE mimi_leaf (
 	added_by   TEXT     NOT NULL,
 	PRIMARY KEY (room, account)
 );
+CREATE INDEX mimi_leaf_index_idx ON mimi_leaf (room, leaf_index, account);
 CREATE INDEX mimi_leaf_account_idx ON mimi_leaf (account, room);
 
 CREATE TABLE mimi_member (

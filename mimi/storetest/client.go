@@ -16,6 +16,7 @@ import (
 func Client(t *testing.T, open func(*testing.T) client.Store) {
 	for name, check := range map[string]func(*testing.T, func(*testing.T) client.Store){
 		"Atomically": atomicallySuite,
+		"Secrets":    secretsSuite,
 		"Accounts":   accountsSuite,
 		"Contacts":   contactsSuite,
 		"Requests":   requestsSuite,
@@ -54,6 +55,32 @@ func withPeople(t *testing.T, s client.Store) {
 }
 
 var errStop = errors.New("stop")
+
+func secretsSuite(t *testing.T, open func(*testing.T) client.Store) {
+	checks(t, open, map[string]func(*testing.T, client.Store){
+		"NotFound": func(t *testing.T, s client.Store) {
+			wantError(s.Secret(t.Context(), "ca"))(t, client.ErrNotFound)
+		},
+		"InsertsOrReplaces": func(t *testing.T, s client.Store) {
+			do(t, s.PutSecret(t.Context(), "ca", []byte("one")))
+			do(t, s.PutSecret(t.Context(), "queue", []byte("two")))
+			get(s.Secret(t.Context(), "ca"))(t, []byte("one"))
+			do(t, s.PutSecret(t.Context(), "ca", []byte{}))
+			get(s.Secret(t.Context(), "ca"))(t, []byte{})
+			get(s.Secret(t.Context(), "queue"))(t, []byte("two"))
+		},
+		"Aliasing": func(t *testing.T, s client.Store) {
+			secret := []byte{1}
+			do(t, s.PutSecret(t.Context(), "ca", secret))
+			for range 2 {
+				secret[0] = 9
+				got, err := s.Secret(t.Context(), "ca")
+				get(got, err)(t, []byte{1})
+				secret = got
+			}
+		},
+	})
+}
 
 func accountsSuite(t *testing.T, open func(*testing.T) client.Store) {
 	checks(t, open, map[string]func(*testing.T, client.Store){
@@ -219,6 +246,7 @@ func everything(t *testing.T, s client.Store) func(ctx context.Context) error {
 	t.Helper()
 	return func(ctx context.Context) error {
 		steps := []func() error{
+			func() error { return s.PutSecret(ctx, "ca", []byte{1}) },
 			func() error { return s.PutAccount(ctx, account("carol")) },
 			func() error {
 				return s.PutContact(ctx, &client.Contact{ID: "1", Account: user("carol"), Peer: user("bob")})
@@ -252,6 +280,11 @@ func wantEverything(ctx context.Context, t *testing.T, s client.Store, want int)
 			t.Errorf("%d %s (%v), want %d", n, what, err, want)
 		}
 	}
+	secret, err := s.Secret(ctx, "ca")
+	if errors.Is(err, client.ErrNotFound) {
+		err = nil
+	}
+	count("octets of the secret", len(secret), err)
 	accounts, err := s.Accounts(ctx)
 	count("accounts", len(accounts), err)
 	contacts, err := s.Contacts(ctx)

@@ -31,6 +31,7 @@ func NewClient() *ClientStore {
 }
 
 type clientState struct {
+	secrets  table[string, []byte]
 	accounts table[mimi.URI, client.Account]
 	contacts table[string, client.Contact]
 	requests table[[32]byte, client.Request]
@@ -67,6 +68,7 @@ type (
 )
 
 func (s *clientState) disown() {
+	s.secrets.disown()
 	s.accounts.disown()
 	s.contacts.disown()
 	s.requests.disown()
@@ -147,6 +149,23 @@ func cloneContact(c client.Contact) client.Contact {
 func cloneRequest(r client.Request) client.Request {
 	r.Received, r.Secret = milliseconds(r.Received), slices.Clone(r.Secret)
 	return r
+}
+
+// PutSecret implements [client.Secrets].
+func (c *ClientStore) PutSecret(ctx context.Context, name string, secret []byte) error {
+	return c.m.write(ctx, func(s *clientState) error {
+		s.secrets.put(name, slices.Clone(secret))
+		return nil
+	})
+}
+
+// Secret implements [client.Secrets].
+func (c *ClientStore) Secret(ctx context.Context, name string) ([]byte, error) {
+	secret, err := one(ctx, c, func(s *clientState) *table[string, []byte] { return &s.secrets }, name, slices.Clone)
+	if err != nil {
+		return nil, err
+	}
+	return *secret, nil
 }
 
 // PutAccount implements [client.Accounts].

@@ -31,15 +31,16 @@ var imports = map[string][]string{
 	"mimi/mls/internal/treemath":   {},
 	"mimi/mls/internal/schedule":   {"mimi/mls/suite", "mimi/wire"},
 	"mimi/mls/internal/secrettree": {"mimi/mls/suite", "mimi/mls/internal/treemath"},
-	"mimi/room":                {"mimi", "mimi/wire"},
+	"mimi/room":                    {"mimi", "mimi/wire"},
 
 	"mimi/identity":              {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite"},
 	"mimi/connection":            {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/identity"},
 	"mimi/identity/identitytest": {"mimi", "mimi/wire", "mimi/mls/suite", "mimi/identity"},
 
-	"mimi/protocol": {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/identity"},
-	"mimi/provider": {"mimi", "mimi/wire", "mimi/protocol"},
-	"mimi/peer":     {"mimi", "mimi/wire", "mimi/protocol"},
+	"mimi/protocol":              {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/identity"},
+	"mimi/protocol/protocoltest": {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/identity", "mimi/protocol"},
+	"mimi/provider":              {"mimi", "mimi/wire", "mimi/protocol"},
+	"mimi/peer":                  {"mimi", "mimi/wire", "mimi/protocol"},
 
 	"mimi/storetest": {"mimi/...", "github.com/google/go-cmp"},
 	"mapping": {
@@ -49,6 +50,7 @@ var imports = map[string][]string{
 
 	"config":         {"mimi"},
 	"bridge/mimiid":  {"mimi", "maunium.net/go/mautrix"},
+	"bridge/msgconv": {"mimi", "mimi/content", "maunium.net/go/mautrix", "github.com/yuin/goldmark", "golang.org/x/net"},
 	"bridge/zlog":    {"github.com/rs/zerolog"},
 	"bridge/metrics": {"mimi/...", "github.com/prometheus/client_golang"},
 	"bridge": {

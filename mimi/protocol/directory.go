@@ -2,10 +2,8 @@ package protocol
 
 import (
 	"bytes"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -45,9 +43,10 @@ type Directory struct {
 	// serves. keyMaterial, update, notify, submitMessage and groupInfo are always
 	// there.
 	Endpoints map[Endpoint]Template
-	// IdentityCA signs the client credentials of the provider's users; nil where
-	// the provider issues none.
-	IdentityCA *x509.Certificate
+	// IdentityCA issues the client credentials of the provider's users; nil where
+	// there are none. Whether it is the right one, the receiver's identity.Pinner
+	// decides.
+	IdentityCA *identity.Authority
 	// Profile is nil where the provider does not speak the minimal-metadata
 	// profile in a version known here.
 	Profile *Profile
@@ -117,7 +116,11 @@ func ParseDirectory(document []byte, domain string) (*Directory, error) {
 		return nil, fmt.Errorf("%w: %w", errDirectory, err)
 	}
 	if raw, ok := members["identityCA"]; ok {
-		if d.IdentityCA, err = parseCA(raw); err != nil {
+		var s string
+		if err = strictString(raw, &s); err == nil {
+			d.IdentityCA, err = identity.ParseAuthority(domain, []byte(s))
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%w: identityCA: %w", errDirectory, err)
 		}
 	}
@@ -154,29 +157,9 @@ func templates(members map[string]json.RawMessage, domain string, profile bool) 
 	return found, nil
 }
 
-func parseCA(raw json.RawMessage) (*x509.Certificate, error) {
-	var s string
-	if err := strictString(raw, &s); err != nil {
-		return nil, err
-	}
-	block, rest := pem.Decode([]byte(s))
-	if block == nil || block.Type != "CERTIFICATE" || len(bytes.TrimSpace(rest)) > 0 {
-		return nil, errors.New("want one CERTIFICATE in PEM")
-	}
-	ca, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, err
-	}
-	if !ca.BasicConstraintsValid || !ca.IsCA {
-		return nil, errors.New("the certificate is not that of a CA")
-	}
-	return ca, nil
-}
-
-// jsonProfile and jsonKey are the members of "mgp" that are not URLs, as in the
-// document. Keys are base64url without padding, like the secrets of join links;
-// notAfter is in seconds since the Unix epoch, like every not_after of the
-// profile.
+// A jsonKey is an element of keymaterialKeys as it stands in the document. Keys
+// are base64url without padding, like the secrets of join links; notAfter is in
+// seconds since the Unix epoch, like every not_after of the profile.
 type jsonKey struct {
 	ID       uint8  `json:"id"`
 	Suite    uint16 `json:"suite"`
@@ -253,7 +236,7 @@ func (d *Directory) MarshalJSON() ([]byte, error) {
 		document[string(e)] = t.String()
 	}
 	if d.IdentityCA != nil {
-		document["identityCA"] = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.IdentityCA.Raw}))
+		document["identityCA"] = string(d.IdentityCA.PEM())
 	}
 	if d.Profile != nil {
 		keys := []jsonKey{}

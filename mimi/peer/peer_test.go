@@ -1,0 +1,566 @@
+package peer_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/peer"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol/protocoltest"
+	"github.com/mimi-gateway/mimi-gateway/mimi/provider"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
+)
+
+const (
+	remote = protocoltest.Hub   // the provider that is asked
+	own    = protocoltest.Local // the client's domain
+)
+
+// A world is a client and the means to put a server at the address where it looks
+// for the remote provider.
+type world struct {
+	ca       *protocoltest.CA
+	clock    *mimi.ManualClock
+	listener net.Listener
+	client   *peer.Client
+}
+
+func newWorld(t *testing.T, change func(*peer.Config)) *world {
+	t.Helper()
+	w := &world{ca: protocoltest.NewCA(t), clock: mimi.NewManualClock(protocoltest.At)}
+	var err error
+	if w.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.listener.Close() })
+	cert := w.ca.Issue(own)
+	cfg := peer.Config{
+		Domain:      own,
+		Certificate: func() (*tls.Certificate, error) { return cert, nil },
+		Peers:       map[string]peer.Override{remote: {Address: w.listener.Addr().String(), RootCAs: w.ca.Pool()}},
+		Clock:       w.clock, Log: slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	if w.client, err = peer.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.client.Close)
+	return w
+}
+
+// serve puts a plain HTTPS server at the address until the test ends.
+func (w *world) serve(t *testing.T, cert *tls.Certificate, h http.Handler) {
+	t.Helper()
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{*cert}, ClientAuth: tls.RequestClientCert},
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = server.ServeTLS(w.listener, "", "") }()
+	t.Cleanup(func() { _ = server.Close(); <-done })
+}
+
+// A services is all services of a provider; a test sets what it needs.
+type services struct {
+	mu     sync.Mutex
+	err    error
+	pkg    []byte
+	stored map[string]int
+}
+
+func (s *services) fail() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+func (s *services) Update(context.Context, string, mimi.URI, *protocol.UpdateRequest) (*protocol.UpdateRoomResponse, error) {
+	return &protocol.UpdateRoomResponse{Accepted: protocoltest.At}, s.fail()
+}
+
+func (s *services) SubmitMessage(context.Context, string, mimi.URI, *protocol.SubmitMessageRequest) (*protocol.SubmitMessageResponse, error) {
+	return &protocol.SubmitMessageResponse{Accepted: protocoltest.At}, s.fail()
+}
+
+func (s *services) GroupInfo(_ context.Context, _ string, room mimi.URI, _ *protocol.GroupInfoRequest) (*protocol.GroupInfoResponse, error) {
+	return &protocol.GroupInfoResponse{Room: room, Status: protocol.GroupInfoSuccess, Sealed: protocoltest.Ciphertext(10)}, s.fail()
+}
+
+func (s *services) JoinCode(context.Context, string, *protocol.JoinCodeRegistration) error {
+	return s.fail()
+}
+
+func (s *services) RelayKeyMaterial(context.Context, string, *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {
+	return &protocol.SealedKeyMaterial{Sealed: protocoltest.Ciphertext(1)}, s.fail()
+}
+
+func (s *services) KeyMaterial(context.Context, string, *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {
+	return &protocol.SealedKeyMaterial{Sealed: protocoltest.Ciphertext(2)}, s.fail()
+}
+
+func (s *services) Notify(_ context.Context, from string, room mimi.URI, body []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.stored[from+" "+room.String()+" "+string(body)]++
+	}
+	return s.err
+}
+
+func (s *services) ConnectionPackage(context.Context, string, mimi.URI) ([]byte, error) {
+	return s.pkg, s.fail()
+}
+
+func (s *services) ConnectionRequest(context.Context, string, *protocol.ConnectionRequest) error {
+	return s.fail()
+}
+
+func (s *services) Directory(context.Context) (*protocol.Directory, error) {
+	draft, profile, err := provider.Endpoints(remote, 0)
+	key := identity.ProviderKey{ID: 1, Suite: suite.X25519AES128, Public: make([]byte, 32), NotAfter: protocoltest.At}
+	return &protocol.Directory{Endpoints: draft, Profile: &protocol.Profile{Endpoints: profile, KeyMaterialKeys: []identity.ProviderKey{key}}}, err
+}
+
+// provide puts a real provider at the address until the test ends.
+func (w *world) provide(t *testing.T) *services {
+	t.Helper()
+	s := &services{stored: map[string]int{}}
+	server, err := provider.New(provider.Config{
+		Domain: remote,
+		TLS:    &tls.Config{Certificates: []tls.Certificate{*w.ca.Issue(remote)}},
+		Roots:  func(string) (*x509.CertPool, error) { return w.ca.Pool(), nil },
+		Hub:    s, Inbox: s, People: s, KeyMaterial: s, Directory: s,
+		Clock: w.clock, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx, w.listener) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return s
+}
+
+// message returns the named sample.
+func message[T wire.Message](tb testing.TB, name string) T {
+	tb.Helper()
+	for _, s := range protocoltest.Samples() {
+		if s.Name == name {
+			return s.Message.(T)
+		}
+	}
+	tb.Fatalf("no sample %s", name)
+	panic("unreachable")
+}
+
+func update(t *testing.T, w *world) (*protocol.UpdateRoomResponse, error) {
+	t.Helper()
+	return w.client.Update(t.Context(), protocoltest.Room, message[*protocol.UpdateRequest](t, "UpdateRequest/commit"))
+}
+
+func TestEveryRequestReachesItsService(t *testing.T) {
+	w := newWorld(t, nil)
+	s := w.provide(t)
+	ctx, room := t.Context(), protocoltest.Room
+
+	if r, err := update(t, w); err != nil || !r.Accepted.Equal(protocoltest.At) {
+		t.Errorf("Update: %+v, %v", r, err)
+	}
+	if r, err := w.client.SubmitMessage(ctx, room, message[*protocol.SubmitMessageRequest](t, "SubmitMessageRequest")); err != nil || !r.Accepted.Equal(protocoltest.At) {
+		t.Errorf("SubmitMessage: %+v, %v", r, err)
+	}
+	if r, err := w.client.GroupInfo(ctx, room, message[*protocol.GroupInfoRequest](t, "GroupInfoRequest/code")); err != nil || r.Room != room {
+		t.Errorf("GroupInfo: %+v, %v", r, err)
+	}
+	if err := w.client.JoinCode(ctx, message[*protocol.JoinCodeRegistration](t, "JoinCodeRegistration")); err != nil {
+		t.Errorf("JoinCode: %v", err)
+	}
+	relay := message[*protocol.AnonymousKeyMaterialRequest](t, "AnonymousKeyMaterialRequest")
+	if r, err := w.client.RelayKeyMaterial(ctx, relay); err != nil || len(r.Sealed.Ciphertext) != 17 {
+		t.Errorf("RelayKeyMaterial: %+v, %v", r, err)
+	}
+	direct := protocoltest.Anonymous()
+	direct.Room.Domain, direct.Target.Domain, direct.Token.Domain = own, remote, remote
+	if r, err := w.client.KeyMaterial(ctx, &direct); err != nil || len(r.Sealed.Ciphertext) != 18 {
+		t.Errorf("KeyMaterial: %+v, %v", r, err)
+	}
+
+	fanout := protocoltest.Fanout()
+	body, err := protocol.MarshalFanout(&fanout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := mimi.URI{Domain: own, Kind: mimi.KindRoom, ID: "mine"}
+	for range 2 {
+		if err := w.client.Notify(ctx, remote, mine, body); err != nil {
+			t.Errorf("Notify: %v", err)
+		}
+	}
+	if n := s.stored[own+" "+mine.String()+" "+string(body)]; n != 2 || len(s.stored) != 1 {
+		t.Errorf("the inbox got the body %d times, and %d bodies", n, len(s.stored))
+	}
+
+	user := mimi.URI{Domain: remote, Kind: mimi.KindUser, ID: "bob"}
+	if pkg, err := w.client.ConnectionPackage(ctx, user); err != nil || pkg != nil {
+		t.Errorf("ConnectionPackage of nobody: %v, %v", pkg, err)
+	}
+	s.pkg = []byte("a package")
+	if pkg, err := w.client.ConnectionPackage(ctx, user); err != nil || string(pkg) != "a package" {
+		t.Errorf("ConnectionPackage: %q, %v", pkg, err)
+	}
+	if err := w.client.ConnectionRequest(ctx, &protocol.ConnectionRequest{Target: user, PackageRef: []byte("ref"), Request: protocoltest.Ciphertext(9)}); err != nil {
+		t.Errorf("ConnectionRequest: %v", err)
+	}
+}
+
+// A hub that is called and a hub that is reached over HTTPS give equal errors.
+func TestErrorsOfTheHubArrive(t *testing.T) {
+	w := newWorld(t, nil)
+	s := w.provide(t)
+	for _, want := range []error{
+		&protocol.WrongEpochError{Current: 44},
+		&protocol.NotAllowedError{Reason: protocol.ReasonRemovalPending},
+		&protocol.InvalidProposalError{Refs: [][]byte{{1, 2}}, Reason: "gone"},
+		protocol.ErrNoSuchRoom,
+	} {
+		s.err = want
+		r, err := update(t, w)
+		if r != nil || err == nil || err.Error() != want.Error() {
+			t.Errorf("%v became %v, %v", want, r, err)
+		}
+		if peer.IsTemporary(err) {
+			t.Errorf("%v is temporary", err)
+		}
+	}
+	s.err = &protocol.WrongEpochError{Current: 44}
+	_, err := w.client.SubmitMessage(t.Context(), protocoltest.Room, message[*protocol.SubmitMessageRequest](t, "SubmitMessageRequest"))
+	if e, ok := errors.AsType[*protocol.WrongEpochError](err); !ok || e.Current != 44 {
+		t.Errorf("SubmitMessage: %v", err)
+	}
+	for _, want := range []error{protocol.ErrNoSuchRoom, &protocol.NotAllowedError{}} {
+		s.err = want
+		_, err = w.client.GroupInfo(t.Context(), protocoltest.Room, message[*protocol.GroupInfoRequest](t, "GroupInfoRequest/code"))
+		if err == nil || err.Error() != want.Error() {
+			t.Errorf("GroupInfo: %v became %v", want, err)
+		}
+	}
+	s.err = &protocol.NotAllowedError{Reason: "not your room"}
+	if e, ok := errors.AsType[*protocol.NotAllowedError](w.client.JoinCode(t.Context(), message[*protocol.JoinCodeRegistration](t, "JoinCodeRegistration"))); !ok || e.Reason != "not your room" {
+		t.Errorf("JoinCode: %v", e)
+	}
+
+	s.err = &protocol.RetryLaterError{After: 90 * time.Second, Limited: true}
+	_, err = update(t, w)
+	e, ok := errors.AsType[*peer.Error](err)
+	if !ok || e.Kind != peer.Temporary || e.RetryAfter != 90*time.Second || e.Code != protocol.CodeLimited || !peer.IsTemporary(err) || !peer.IsTemporary(s.err) {
+		t.Errorf("a rate limit became %+v", e)
+	}
+	s.err = errors.New("disk full")
+	if _, err = update(t, w); !peer.IsTemporary(err) {
+		t.Errorf("an internal error became %v", err)
+	}
+}
+
+// directory is a handler's answer to the request for the directory document.
+func directory(w http.ResponseWriter, r *http.Request, document []byte) bool {
+	if r.URL.Path != protocol.DirectoryPath {
+		return false
+	}
+	_, _ = w.Write(document)
+	return true
+}
+
+func document(tb testing.TB) []byte {
+	tb.Helper()
+	d, err := (&services{}).Directory(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	b, err := d.MarshalJSON()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+func TestBadAnswers(t *testing.T) {
+	good, err := wire.Marshal(&protocol.UpdateRoomResponse{Accepted: protocoltest.At})
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := func(name, value string, status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.Header().Set(name, value); w.WriteHeader(status) }
+	}
+	body := func(b []byte) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(b) }
+	}
+	cases := []struct {
+		name    string
+		answer  http.HandlerFunc
+		kind    peer.Kind
+		wait    time.Duration
+		sayings string
+	}{
+		{"truncated", body(good[:len(good)-1]), peer.Permanent, 0, "can't be read"},
+		{"trailing", body(append(bytes.Clone(good), 0)), peer.Permanent, 0, "can't be read"},
+		{"empty", body(nil), peer.Permanent, 0, "can't be read"},
+		{"unknown response code", body([]byte{9, 0}), peer.Permanent, 0, "can't be read"},
+		{"oversize", body(make([]byte, protocol.EndpointUpdate.MaxResponse()+1)), peer.Permanent, 0, "can't be read"},
+		{"another success", header("X", "", http.StatusNoContent), peer.Permanent, 0, "can't be read"},
+		{"redirect", header("Location", "https://evil.example/", http.StatusTemporaryRedirect), peer.Permanent, 0, "redirect"},
+		{"redirect without location", header("X", "", http.StatusFound), peer.Permanent, 0, "redirect"},
+		{"forbidden by something else", header("X", "", http.StatusForbidden), peer.Permanent, 0, "does not accept us"},
+		{"bad gateway", header("Retry-After", "7", http.StatusBadGateway), peer.Temporary, 7 * time.Second, "problem at the moment"},
+		{"Retry-After with a date", header("Retry-After", protocoltest.At.Add(time.Minute).Truncate(time.Second).Format(http.TimeFormat), 503), peer.Temporary, time.Minute - 535*time.Millisecond, "problem"},
+		{"Retry-After in a year", header("Retry-After", "31536000", 429), peer.Temporary, peer.MaxRetryAfter, "slow down"},
+		{"Retry-After in the past", header("Retry-After", "Mon, 02 Jan 2006 15:04:05 GMT", 503), peer.Temporary, 0, "problem"},
+		{"Retry-After that is none", header("Retry-After", "-5", 503), peer.Temporary, 0, "problem"},
+		{"connection cut off", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = w.Write(good)
+			panic(http.ErrAbortHandler)
+		}, peer.Unreachable, 0, "can't be reached"},
+	}
+	doc := document(t)
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			w.serve(t, w.ca.Issue(remote), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if !directory(w, r, doc) {
+					c.answer(w, r)
+				}
+			}))
+			_, err := update(t, w)
+			e, ok := errors.AsType[*peer.Error](err)
+			if !ok {
+				t.Fatalf("got %v", err)
+			}
+			if e.Kind != c.kind || e.RetryAfter != c.wait || !strings.Contains(err.Error(), c.sayings) || !strings.HasPrefix(err.Error(), remote) {
+				t.Errorf("got kind %v, wait %v: %v", e.Kind, e.RetryAfter, err)
+			}
+			if peer.IsTemporary(err) != (c.kind != peer.Permanent) {
+				t.Error("IsTemporary says otherwise")
+			}
+		})
+	}
+}
+
+func TestRequestsSayWhoSendsThem(t *testing.T) {
+	w := newWorld(t, nil)
+	doc := document(t)
+	var faults atomic.Value
+	w.serve(t, w.ca.Issue(remote), http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.ProtoMajor != 2:
+			faults.Store("it is not HTTP/2")
+		case r.Host != remote:
+			faults.Store("Host is " + r.Host)
+		case r.Header.Get("From") != "mimi@"+own:
+			faults.Store("From is " + r.Header.Get("From"))
+		case len(r.TLS.PeerCertificates) != 1 || r.TLS.PeerCertificates[0].VerifyHostname(own) != nil:
+			faults.Store("the client certificate is another")
+		case r.TLS.ServerName != remote:
+			faults.Store("SNI is " + r.TLS.ServerName)
+		case r.UserAgent() != "" || r.Header.Get("Accept-Encoding") != "":
+			faults.Store("it says more than it needs to")
+		}
+		if !directory(rw, r, doc) {
+			rw.WriteHeader(http.StatusCreated)
+		}
+	}))
+	if err := w.client.Notify(t.Context(), remote, mimi.URI{Domain: own, Kind: mimi.KindRoom, ID: "r"}, []byte("body")); err != nil {
+		t.Fatal(err)
+	}
+	if f := faults.Load(); f != nil {
+		t.Error(f)
+	}
+}
+
+func TestServersMustProveTheirName(t *testing.T) {
+	for name, cert := range map[string]func(*world) *tls.Certificate{
+		"for another name":     func(w *world) *tls.Certificate { return w.ca.Issue("other.example") },
+		"of another authority": func(*world) *tls.Certificate { return protocoltest.NewCA(t).Issue(remote) },
+		"that has expired":     func(w *world) *tls.Certificate { return w.ca.IssueUntil(protocoltest.At.Add(-time.Second), remote) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			w.serve(t, cert(w), http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") }))
+			_, err := w.client.Directory(t.Context(), remote)
+			if e, ok := errors.AsType[*peer.Error](err); !ok || e.Kind != peer.Unreachable || !strings.Contains(err.Error(), "can't prove who it is") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestDirectoryIsCachedForItsLifetime(t *testing.T) {
+	w := newWorld(t, func(c *peer.Config) { c.DirectoryLifetime = time.Minute })
+	doc := document(t)
+	var fetched atomic.Int32
+	var gone atomic.Bool
+	w.serve(t, w.ca.Issue(remote), http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if directory(rw, r, doc) {
+			fetched.Add(1)
+		} else if gone.Load() {
+			rw.WriteHeader(http.StatusNotFound)
+		} else {
+			rw.WriteHeader(http.StatusCreated)
+		}
+	}))
+	room := mimi.URI{Domain: own, Kind: mimi.KindRoom, ID: "r"}
+	notify := func() error { return w.client.Notify(t.Context(), remote, room, []byte("body")) }
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if err := notify(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	steps := []struct {
+		after time.Duration
+		gone  bool
+		want  int32
+	}{{0, false, 1}, {59 * time.Second, false, 1}, {time.Second, false, 2}, {0, true, 2}, {0, true, 3}, {0, false, 4}, {0, false, 4}}
+	for i, s := range steps {
+		w.clock.Advance(s.after)
+		gone.Store(s.gone)
+		if err := notify(); (err != nil) != s.gone {
+			t.Errorf("step %d: %v", i, err)
+		}
+		if n := fetched.Load(); n != s.want {
+			t.Errorf("step %d: fetched %d times, want %d", i, n, s.want)
+		}
+	}
+}
+
+func TestBadDirectories(t *testing.T) {
+	for name, doc := range map[string]string{
+		"no JSON":      "hello",
+		"too long":     strings.Repeat(" ", protocol.MaxDirectory+1),
+		"another host": strings.ReplaceAll(string(document(t)), "https://"+remote, "https://evil.example"),
+	} {
+		w := newWorld(t, nil)
+		w.serve(t, w.ca.Issue(remote), http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { directory(rw, r, []byte(doc)) }))
+		_, err := update(t, w)
+		if e, ok := errors.AsType[*peer.Error](err); !ok || e.Kind != peer.Permanent || !strings.Contains(err.Error(), "can't be read") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestProviderWithoutTheProfile(t *testing.T) {
+	w := newWorld(t, nil)
+	d, err := (&services{}).Directory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Profile = nil
+	doc, err := d.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.serve(t, w.ca.Issue(remote), http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { directory(rw, r, doc) }))
+	_, err = w.client.ConnectionPackage(t.Context(), mimi.URI{Domain: remote, Kind: mimi.KindUser, ID: "bob"})
+	if !errors.Is(err, protocol.ErrNoProfile) || peer.IsTemporary(err) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	w := newWorld(t, nil)
+	_ = w.listener.Close()
+	_, err := update(t, w)
+	if e, ok := errors.AsType[*peer.Error](err); !ok || e.Kind != peer.Unreachable || !peer.IsTemporary(err) || err.Error() != remote+" can't be reached" {
+		t.Errorf("got %v", err)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := w.client.Directory(ctx, remote); !errors.Is(err, context.Canceled) {
+		t.Errorf("called off: %v", err)
+	}
+}
+
+func TestSlowPeerIsGivenUp(t *testing.T) {
+	w := newWorld(t, func(c *peer.Config) { c.Timeout = time.Millisecond })
+	w.serve(t, w.ca.Issue(remote), http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	_, err := update(t, w)
+	if e, ok := errors.AsType[*peer.Error](err); !ok || e.Kind != peer.Unreachable || !strings.Contains(err.Error(), "did not answer in time") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Domains come from what people write: they must not reach into the gateway's own
+// network.
+func TestPrivateAddressesAreRefused(t *testing.T) {
+	w := newWorld(t, nil)
+	for _, domain := range []string{"127.0.0.1", "10.0.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0"} {
+		_, err := w.client.Directory(t.Context(), domain)
+		if e, ok := errors.AsType[*peer.Error](err); !ok || e.Kind != peer.Permanent || !strings.Contains(err.Error(), "not in a public network") {
+			t.Errorf("%s: %v", domain, err)
+		}
+	}
+	for _, domain := range []string{"", "UPPER.example", "a/b", "[::1]", "a:443"} {
+		if _, err := w.client.Directory(t.Context(), domain); !errors.Is(err, mimi.ErrURI) {
+			t.Errorf("%q: %v", domain, err)
+		}
+	}
+}
+
+func TestFewPeersAreKept(t *testing.T) {
+	w := newWorld(t, func(c *peer.Config) {
+		c.MaxPeers = 2
+		for _, d := range []string{"a.example", "b.example"} {
+			c.Peers[d] = c.Peers[remote]
+		}
+	})
+	var fetched sync.Map
+	w.serve(t, w.ca.Issue("a.example", "b.example", remote), http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		n, _ := fetched.LoadOrStore(r.Host, new(atomic.Int32))
+		n.(*atomic.Int32).Add(1)
+		directory(rw, r, bytes.ReplaceAll(document(t), []byte(remote), []byte(r.Host)))
+	}))
+	for _, d := range []string{"a.example", "b.example", "a.example", remote, "a.example", "b.example"} {
+		if _, err := w.client.Directory(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for d, want := range map[string]int32{"a.example": 1, "b.example": 2, remote: 1} {
+		n, _ := fetched.Load(d)
+		if got := n.(*atomic.Int32).Load(); got != want {
+			t.Errorf("%s was asked %d times, want %d", d, got, want)
+		}
+	}
+}
+
+func TestNewRefusesHalfAConfiguration(t *testing.T) {
+	for _, c := range []peer.Config{{}, {Domain: own}, {Domain: "UPPER"}} {
+		if _, err := peer.New(c); err == nil {
+			t.Errorf("%+v is accepted", c)
+		}
+	}
+}

@@ -1,0 +1,232 @@
+package protocol_test
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol/protocoltest"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
+)
+
+func marshal(tb testing.TB, m wire.Message) []byte {
+	tb.Helper()
+	b, err := wire.Marshal(m)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+// Every message survives its own encoding, and every prefix of it, and it with
+// something behind, is refused.
+func TestEveryMessageHasOneEncoding(t *testing.T) {
+	samples := protocoltest.Samples()
+	if len(samples) < 40 {
+		t.Fatalf("only %d samples", len(samples))
+	}
+	for _, s := range samples {
+		t.Run(s.Name, func(t *testing.T) {
+			b := marshal(t, s.Message)
+			m := s.New()
+			if err := wire.Unmarshal(b, m); err != nil {
+				t.Fatalf("decode: %v", err)
+			}
+			if again := marshal(t, m); !bytes.Equal(again, b) {
+				t.Errorf("decoding and encoding changed %d octets into %d", len(b), len(again))
+			}
+			for n := range b {
+				if wire.Unmarshal(b[:n], s.New()) == nil {
+					t.Fatalf("the first %d of %d octets are accepted", n, len(b))
+				}
+			}
+			if err := wire.Unmarshal(append(bytes.Clone(b), 0), s.New()); !errors.Is(err, wire.ErrTrailing) {
+				t.Errorf("trailing octet: %v", err)
+			}
+		})
+	}
+}
+
+func FuzzMessages(f *testing.F) {
+	samples := protocoltest.Samples()
+	for i, s := range samples {
+		b := marshal(f, s.Message)
+		if err := wire.Unmarshal(b, s.New()); err != nil {
+			f.Fatalf("seed %s is refused: %v", s.Name, err)
+		}
+		f.Add(uint8(i), b)
+	}
+	f.Fuzz(func(t *testing.T, which uint8, b []byte) {
+		s := samples[int(which)%len(samples)]
+		m := s.New()
+		if wire.Unmarshal(b, m) != nil {
+			return
+		}
+		if again := marshal(t, m); !bytes.Equal(again, b) {
+			t.Errorf("%s: decoding and encoding changed the message", s.Name)
+		}
+	})
+}
+
+func FuzzParseFanout(f *testing.F) {
+	one := protocoltest.Fanout()
+	body, err := protocol.MarshalFanout(&one, &one)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if got, err := protocol.ParseFanout(body); err != nil || len(got) != 2 {
+		f.Fatalf("seed is refused: %d messages, %v", len(got), err)
+	}
+	f.Add(body)
+	f.Add(marshal(f, &one))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		messages, err := protocol.ParseFanout(b)
+		if err != nil {
+			if !errors.Is(err, protocol.ErrMalformed) {
+				t.Fatalf("an error without identity: %v", err)
+			}
+			return
+		}
+		again, err := protocol.MarshalFanout(messages...)
+		if err != nil || !bytes.Equal(again, b) {
+			t.Errorf("parsing and encoding changed the body: %v", err)
+		}
+	})
+}
+
+// Each case is a message with one octet or field against a rule.
+func TestDecodersRefuse(t *testing.T) {
+	sampled := func(name string) protocoltest.Sample {
+		for _, s := range protocoltest.Samples() {
+			if s.Name == name {
+				return s
+			}
+		}
+		t.Fatalf("no sample %s", name)
+		return protocoltest.Sample{}
+	}
+	cases := []struct {
+		rule, sample string
+		change       func(b []byte) []byte
+	}{
+		{"unknown protocol", "SubmitMessageRequest", set(0, 2)},
+		{"reserved protocol", "SubmitMessageRequest", set(0, 0)},
+		{"unknown SubmitResponseCode", "SubmitMessageResponse/accepted", set(1, 3)},
+		{"unknown UpdateResponseCode", "UpdateRoomResponse/success", set(0, 4)},
+		{"errorDescription is not UTF-8", "UpdateRoomResponse/notAllowed", set(2, 0xff)},
+		{"accepted_timestamp beyond all years", "UpdateRoomResponse/success", set(2, 0xff)},
+		{"reserved RatchetTreeRepresentation", "RatchetTreeOption/outOfBand", set(0, 0)},
+		{"unknown RatchetTreeRepresentation", "RatchetTreeOption/outOfBand", set(0, 5)},
+		{"unknown KeyMaterialUserCode", "KeyMaterialResponse/noConsent", set(1, 8)},
+		{"unknown presence octet of a frank", "SubmitMessageResponse/accepted", set(10, 2)},
+		{"reserved GroupInfoCode", "GroupInfoResponse/notAuthorized", last(0)},
+		{"unknown GroupInfoCode", "GroupInfoResponse/notAuthorized", last(4)},
+		{"no key material behind success", "KeyMaterialResponse/noConsent", set(1, 0)},
+		{"non-zero padding of a connection package", "ConnectionPackageResponse/unknown", last(1)},
+		{"a longer block than a connection package", "ConnectionPackageResponse/found", func(b []byte) []byte { return append(b, b...) }},
+		{"code_hash of another length", "JoinCodeRegistration", func(b []byte) []byte {
+			// Behind room_id<V>, whose length takes one octet.
+			return set(1+int(b[0]), 31)(b)
+		}},
+	}
+	for _, c := range cases {
+		t.Run(c.rule, func(t *testing.T) {
+			s := sampled(c.sample)
+			b := c.change(marshal(t, s.Message))
+			if err := wire.Unmarshal(b, s.New()); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}
+
+func set(at int, to byte) func([]byte) []byte {
+	return func(b []byte) []byte { b[at] = to; return b }
+}
+
+func last(to byte) func([]byte) []byte {
+	return func(b []byte) []byte { b[len(b)-1] = to; return b }
+}
+
+// Messages that break a rule are not encoded either.
+func TestEncodersRefuse(t *testing.T) {
+	withTree := protocoltest.TreeAndTable()
+	withTree.GroupInfo.Extensions = append(withTree.GroupInfo.Extensions, mls.Extension{Type: mls.ExtensionRatchetTree})
+	nobody := protocoltest.Fanout()
+	nobody.Targets = nil
+	foreign := protocoltest.Fanout()
+	foreign.Targets[0].Queue.Domain = protocoltest.Other
+	elsewhere := protocoltest.Anonymous()
+	elsewhere.Token.Domain = protocoltest.Hub
+	noSuite := protocoltest.Anonymous()
+	noSuite.Requester.CipherSuites = nil
+	commit := protocoltest.Application()
+	commit.PrivateMessage.ContentType = mls.ContentCommit
+	for rule, m := range map[string]wire.Message{
+		"GroupInfo MUST omit the ratchet_tree":              &withTree,
+		"fan-out has one or more targets":                   &nobody,
+		"a queue is of the pseudonym's provider":            &foreign,
+		"the token is for the target":                       &elsewhere,
+		"non-empty list of acceptable ciphersuites":         &noSuite,
+		"an encrypted handshake is no message":              &protocol.SubmitMessageRequest{Message: commit, Sender: protocoltest.User},
+		"an encrypted handshake is not fanned out":          &protocol.FanoutMessage{Accepted: protocoltest.At, Message: commit},
+		"a message is no update":                            &protocol.UpdateRequest{ProposalOrCommit: protocoltest.Application()},
+		"the sender is a user":                              &protocol.SubmitMessageRequest{Message: protocoltest.Application(), Sender: protocoltest.Room},
+		"a package fits the block":                          &protocol.ConnectionPackageResponse{Package: make([]byte, protocol.MaxConnectionPackage+1)},
+		"a GroupInfo is full or partial":                    &protocol.GroupInfoOption{},
+		"other codes MUST NOT populate the clients list":    &protocol.KeyMaterialResponse{Status: protocol.KeyMaterialNoConsent, Clients: []protocol.ClientKeyMaterial{{Status: protocol.ClientExhausted, Client: protocoltest.Client}}},
+		"a joining code has uses":                           &protocol.JoinCodeRegistration{Room: protocoltest.Room, CodeHash: make([]byte, 32), NotAfter: protocoltest.At},
+		"a time is set":                                     &protocol.UpdateRoomResponse{},
+		"a partial GroupInfo has no ratchet_tree extension": &protocol.PartialGroupInfo{Extensions: mls.Extensions{{Type: mls.ExtensionRatchetTree}}},
+	} {
+		if _, err := wire.Marshal(m); !errors.Is(err, protocol.ErrMalformed) {
+			t.Errorf("%s: %v", rule, err)
+		}
+	}
+}
+
+func TestConnectionPackageAnswersHaveOneSize(t *testing.T) {
+	for _, n := range []int{0, 1, 63, 64, 900, protocol.MaxConnectionPackage} {
+		b := marshal(t, &protocol.ConnectionPackageResponse{Package: make([]byte, n)})
+		if len(b) != protocol.ConnectionPackageSize {
+			t.Errorf("package of %d octets: answer of %d", n, len(b))
+		}
+	}
+}
+
+func TestHubResultsSurviveTheWire(t *testing.T) {
+	refs := [][]byte{{1}, {2, 3}}
+	for _, err := range []error{
+		&protocol.WrongEpochError{Current: 12},
+		&protocol.NotAllowedError{Reason: protocol.ReasonRemovalPending},
+		&protocol.InvalidProposalError{Refs: refs, Reason: "no such leaf"},
+	} {
+		resp, ok := protocol.UpdateResult(err)
+		if !ok {
+			t.Fatalf("update: no response says %v", err)
+		}
+		var got protocol.UpdateRoomResponse
+		if e := wire.Unmarshal(marshal(t, resp), &got); e != nil {
+			t.Fatal(e)
+		}
+		if got.Err() == nil || got.Err().Error() != err.Error() {
+			t.Errorf("update: %v became %v", err, got.Err())
+		}
+	}
+	resp, _ := protocol.SubmitResult(&protocol.WrongEpochError{Current: 12})
+	if e, ok := errors.AsType[*protocol.WrongEpochError](resp.Err()); !ok || e.Current != 12 {
+		t.Errorf("submit: wrong epoch became %v", resp.Err())
+	}
+	info, _ := protocol.GroupInfoResult(protocoltest.Room, protocol.ErrNoSuchRoom)
+	if !errors.Is(info.Err(), protocol.ErrNoSuchRoom) {
+		t.Errorf("group info: no such room became %v", info.Err())
+	}
+	for _, err := range []error{errors.New("disk full"), protocol.ErrMalformed, suite.ErrSignature} {
+		if _, ok := protocol.UpdateResult(err); ok {
+			t.Errorf("%v must not be told to the peer as a result", err)
+		}
+	}
+}

@@ -71,13 +71,16 @@ type deserializationVector struct {
 	Length int
 }
 
+type vectorLength int
+
+func (l *vectorLength) Wire(c *wire.Codec) { wire.Length(c, (*int)(l)) }
+
 func TestVectorsDeserialization(t *testing.T) {
 	vectors.Run(t, "deserialization", func(t *testing.T, c deserializationVector) {
-		b := append(bytes.Clone(c.Header), make([]byte, c.Length)...)
-		var o opaque
-		again(t, "vector", b, &o)
-		if len(o) != c.Length {
-			t.Errorf("length %d, want %d", len(o), c.Length)
+		var l vectorLength
+		again(t, "header", c.Header, &l)
+		if int(l) != c.Length {
+			t.Errorf("length %d, want %d", l, c.Length)
 		}
 	})
 }

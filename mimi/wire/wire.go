@@ -174,6 +174,16 @@ func (c *Codec) getLength() int {
 	return int(v)
 }
 
+// Length codes the length of a vector alone (RFC 9420, section 2.1.2). The other
+// functions code it with their content.
+func Length(c *Codec, n *int) {
+	if c.decoding {
+		*n = c.getLength()
+	} else {
+		c.putLength(*n)
+	}
+}
+
 // Opaque codes an opaque<V>.
 func Opaque[T ~[]byte](c *Codec, v *T) {
 	if c.decoding {

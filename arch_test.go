@@ -26,6 +26,7 @@ var imports = map[string][]string{
 
 	"mimi/mls/suite":           {"mimi/wire", "golang.org/x/crypto"},
 	"mimi/mls":                 {"mimi/wire", "mimi/mls/suite", "mimi/mls/internal/..."},
+	"mimi/mls/mlstest":         {"mimi/mls", "mimi/mls/suite"},
 	"mimi/mls/mlstest/vectors": {},
 
 	"mimi/mls/internal/treemath":   {},

@@ -204,7 +204,7 @@ func (p *Provider) answer(ctx context.Context, token TokenHash, suites []mls.Cip
 	if lastResort && p.cfg.Reused != nil {
 		p.cfg.Reused(ctx, token, set.Reused)
 	}
-	return response(set)
+	return Response(set)
 }
 
 // make has a set made now, within the limit; otherwise it fails with
@@ -257,8 +257,8 @@ func (p *Provider) release(token TokenHash) {
 	}
 }
 
-// response turns a set into the protocol's answer.
-func response(set *Set) (*protocol.KeyMaterialResponse, error) {
+// Response turns a set into the protocol's answer.
+func Response(set *Set) (*protocol.KeyMaterialResponse, error) {
 	if len(set.Rows) == 0 {
 		return nil, errors.New("internal error: a set without KeyPackages")
 	}

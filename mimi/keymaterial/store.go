@@ -93,7 +93,7 @@ type Private struct {
 	Ref [32]byte
 	// NotAfter is when the KeyPackage expires, in whole seconds.
 	NotAfter time.Time
-	// Secret is what [Opened.Marshal] gives.
+	// Secret is what [PrivateKeyPackage.Marshal] gives.
 	Secret []byte
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
@@ -122,4 +123,61 @@ func TestCrash(t *testing.T) {
 			t.Fatalf("accounts after each crash: %v, want %v", kept, want)
 		}
 	}
+}
+
+// A transaction of one store spans the others.
+func TestStores(t *testing.T) {
+	s := storetest.New()
+	room := mimi.URI{Domain: "hub.example", Kind: mimi.KindRoom, ID: "1"}
+	everywhere := func(ctx context.Context) error {
+		if err := s.Client.PutAccount(ctx, account("1")); err != nil {
+			return err
+		}
+		if _, err := s.People.RememberNonce(ctx, [32]byte{1}, time.UnixMilli(1)); err != nil {
+			return err
+		}
+		return s.Hub.Create(ctx, room, nil)
+	}
+	want := func(kept bool) {
+		t.Helper()
+		fresh, err := s.People.RememberNonce(t.Context(), [32]byte{1}, time.UnixMilli(0))
+		if err != nil || fresh == kept {
+			t.Errorf("nonce is fresh: %v, %v", fresh, err)
+		}
+		if err := s.People.ForgetNonces(t.Context(), time.UnixMilli(1)); err != nil {
+			t.Error(err)
+		}
+		if _, _, err := s.Hub.Load(t.Context(), room); (err == nil) != kept {
+			t.Errorf("Load: %v", err)
+		}
+		if _, err := s.Client.Account(t.Context(), account("1").User); (err == nil) != kept {
+			t.Errorf("Account: %v", err)
+		}
+	}
+	stop := errors.New("stop")
+	if err := s.Client.Atomically(t.Context(), func(ctx context.Context) error {
+		return errors.Join(everywhere(ctx), stop)
+	}); !errors.Is(err, stop) {
+		t.Fatal(err)
+	}
+	want(false)
+	if err := s.Client.Atomically(t.Context(), func(ctx context.Context) error {
+		err := s.People.Atomically(ctx, func(ctx context.Context) error { return errors.Join(everywhere(ctx), stop) })
+		if !errors.Is(err, stop) {
+			t.Error(err)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	want(false)
+	s.Faults.FailCommit(1)
+	if err := s.People.Atomically(t.Context(), everywhere); !errors.Is(err, storetest.ErrInjected) {
+		t.Fatal(err)
+	}
+	want(false)
+	if err := s.Client.Atomically(t.Context(), everywhere); err != nil {
+		t.Fatal(err)
+	}
+	want(true)
 }

@@ -6,90 +6,132 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 )
 
+// A database is what stores in memory share, so that one transaction can span
+// them: the writers' turn, the faults, and the lock of what is committed.
+type database struct {
+	faults *Faults
+	writer chan struct{} // holds a token while no transaction is under way
+	mu     sync.RWMutex  // held for the moment in which a commit becomes visible
+}
+
+func newDatabase(faults *Faults) *database {
+	db := &database{faults: faults, writer: make(chan struct{}, 1)}
+	db.writer <- struct{}{}
+	return db
+}
+
 // A memory keeps a state of tables. Transactions, one at a time, work on a copy
 // that replaces the committed state at their end; reads outside of them see the
 // committed one, which never changes.
 type memory[S any] struct {
+	db     *database
 	faults *Faults
-	writer chan struct{} // holds a token while no transaction is under way
-	state  atomic.Pointer[S]
+	state  *S // committed; the pointer is guarded by db.mu
 	// disown makes the tables of a copied state be copied before their first
 	// change.
 	disown func(*S)
 }
 
+// newMemory returns a memory with a database of its own.
 func newMemory[S any](faults *Faults, disown func(*S)) *memory[S] {
-	m := &memory[S]{faults: faults, writer: make(chan struct{}, 1), disown: disown}
-	m.writer <- struct{}{}
-	m.state.Store(new(S))
-	return m
+	return newMemoryIn(newDatabase(faults), disown)
 }
 
-// A transaction is carried by a context.
-type transaction[S any] struct {
-	mu    sync.Mutex
-	state *S
+func newMemoryIn[S any](db *database, disown func(*S)) *memory[S] {
+	return &memory[S]{db: db, faults: db.faults, state: new(S), disown: disown}
 }
 
-type transactionKey struct{ store any }
-
-func (m *memory[S]) transaction(ctx context.Context) *transaction[S] {
-	tx, _ := ctx.Value(transactionKey{m}).(*transaction[S])
-	return tx
+// A part is a memory that takes part in a transaction.
+type part interface {
+	// copy returns a state that shares its tables with the given one until it
+	// changes them.
+	copy(state any) any
+	// commit makes a state the committed one. The caller holds the lock.
+	commit(state any)
 }
 
-// copy returns a state that shares its tables with s until it changes them.
-func (m *memory[S]) copy(s *S) *S {
-	c := *s
+func (m *memory[S]) copy(state any) any {
+	c := *own[S](state)
 	m.disown(&c)
 	return &c
 }
 
+func (m *memory[S]) commit(state any) { m.state = own[S](state) }
+
+// own returns what only a memory of that kind has put in.
+func own[S any](state any) *S {
+	s, ok := state.(*S)
+	if !ok {
+		panic("storetest: internal error: state of another store")
+	}
+	return s
+}
+
+// A transaction is carried by a context. It has the state of each store that
+// has taken part so far.
+type transaction struct {
+	mu     sync.Mutex
+	states map[part]any
+}
+
+type transactionKey struct{ db *database }
+
+func (db *database) transaction(ctx context.Context) *transaction {
+	tx, _ := ctx.Value(transactionKey{db}).(*transaction)
+	return tx
+}
+
 // atomically is the Atomically of a store. A nested transaction that fails is
 // undone, and the outer one may go on.
-func (m *memory[S]) atomically(ctx context.Context, f func(ctx context.Context) error) error {
-	if tx := m.transaction(ctx); tx != nil {
-		return m.nested(ctx, tx, f)
+func (db *database) atomically(ctx context.Context, f func(ctx context.Context) error) error {
+	if tx := db.transaction(ctx); tx != nil {
+		return tx.nested(ctx, f)
 	}
-	if err := m.faults.reading(); err != nil {
+	if err := db.faults.reading(); err != nil {
 		return err
 	}
 	select {
-	case <-m.writer:
+	case <-db.writer:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { m.writer <- struct{}{} }()
-	tx := &transaction[S]{state: m.copy(m.state.Load())}
-	if err := f(context.WithValue(ctx, transactionKey{m}, tx)); err != nil {
+	defer func() { db.writer <- struct{}{} }()
+	tx := &transaction{states: map[part]any{}}
+	if err := f(context.WithValue(ctx, transactionKey{db}, tx)); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := m.faults.committing(); err != nil {
+	if err := db.faults.committing(); err != nil {
 		return err
 	}
-	m.state.Store(tx.state)
-	return m.faults.committed()
+	db.mu.Lock()
+	for p, state := range tx.states {
+		p.commit(state)
+	}
+	db.mu.Unlock()
+	return db.faults.committed()
 }
 
-func (m *memory[S]) nested(ctx context.Context, tx *transaction[S], f func(ctx context.Context) error) error {
+func (tx *transaction) nested(ctx context.Context, f func(ctx context.Context) error) error {
 	tx.mu.Lock()
-	before := tx.state
-	tx.state = m.copy(before)
+	before := tx.states
+	tx.states = make(map[part]any, len(before))
+	for p, state := range before {
+		tx.states[p] = p.copy(state)
+	}
 	tx.mu.Unlock()
 	kept := false
 	defer func() {
 		if !kept {
 			tx.mu.Lock()
-			tx.state = before
+			tx.states = before
 			tx.mu.Unlock()
 		}
 	}()
@@ -98,16 +140,36 @@ func (m *memory[S]) nested(ctx context.Context, tx *transaction[S], f func(ctx c
 	return err
 }
 
+func (m *memory[S]) atomically(ctx context.Context, f func(ctx context.Context) error) error {
+	return m.db.atomically(ctx, f)
+}
+
+// in returns the state of m in a transaction whose lock the caller holds.
+func (m *memory[S]) in(tx *transaction) *S {
+	state, ok := tx.states[m]
+	if !ok {
+		state = m.copy(m.committed())
+		tx.states[m] = state
+	}
+	return own[S](state)
+}
+
+func (m *memory[S]) committed() *S {
+	m.db.mu.RLock()
+	defer m.db.mu.RUnlock()
+	return m.state
+}
+
 // write runs f, which changes the state or fails and then changes nothing.
 func (m *memory[S]) write(ctx context.Context, f func(s *S) error) error {
 	return m.atomically(ctx, func(ctx context.Context) error {
 		if err := m.faults.writing(); err != nil {
 			return err
 		}
-		tx := m.transaction(ctx)
+		tx := m.db.transaction(ctx)
 		tx.mu.Lock()
 		defer tx.mu.Unlock()
-		return f(tx.state)
+		return f(m.in(tx))
 	})
 }
 
@@ -116,12 +178,12 @@ func (m *memory[S]) read(ctx context.Context, f func(s *S) error) error {
 	if err := cmp.Or(m.faults.reading(), ctx.Err()); err != nil {
 		return err
 	}
-	if tx := m.transaction(ctx); tx != nil {
+	if tx := m.db.transaction(ctx); tx != nil {
 		tx.mu.Lock()
 		defer tx.mu.Unlock()
-		return f(tx.state)
+		return f(m.in(tx))
 	}
-	return f(m.state.Load())
+	return f(m.committed())
 }
 
 // A table is copied before its first change in a transaction.

@@ -20,7 +20,6 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
-	"github.com/mimi-gateway/mimi-gateway/mimi/content"
 )
 
 // A Converter translates messages of one room. The zero value works; it knows
@@ -35,8 +34,6 @@ type Converter struct {
 	// and the name to show. The name that a peer's mention suggests is not used:
 	// it could be someone else's. May be nil.
 	MatrixUser func(mimi.URI) (user id.UserID, name string, ok bool)
-	// Limits of the messages; zero fields are the defaults.
-	Limits content.Limits
 }
 
 // printable removes control characters, which no homeserver, database or

@@ -309,7 +309,8 @@ func isWord(r rune) bool {
 // entityLike reports whether s, which follows an ampersand, could make a
 // character reference of it.
 func entityLike(s string) bool {
-	end := strings.IndexByte(s, ';')
+	const longest = 40 // more than any name or number of a character has
+	end := strings.IndexByte(s[:min(len(s), longest)], ';')
 	if end <= 0 {
 		return false
 	}
@@ -429,16 +430,7 @@ func class(r rune) charClass {
 
 // codeSpan writes text as code.
 func codeSpan(text string) string {
-	longest, current := 0, 0
-	for _, r := range text {
-		if r == '`' {
-			current++
-			longest = max(longest, current)
-		} else {
-			current = 0
-		}
-	}
-	fence := strings.Repeat("`", longest+1)
+	fence := strings.Repeat("`", longestTicks(text)+1)
 	if strings.HasPrefix(text, "`") || strings.HasSuffix(text, "`") ||
 		strings.HasPrefix(text, " ") && strings.HasSuffix(text, " ") && strings.Trim(text, " ") != "" {
 		text = " " + text + " "
@@ -461,6 +453,20 @@ func destination(link string) string {
 		}
 	}
 	return b.String()
+}
+
+// longestTicks returns the length of the longest row of backticks.
+func longestTicks(s string) int {
+	longest, current := 0, 0
+	for i := range len(s) {
+		if s[i] != '`' {
+			current = 0
+			continue
+		}
+		current++
+		longest = max(longest, current)
+	}
+	return longest
 }
 
 // escapeLineStart escapes what would make a line of text the start of a block.

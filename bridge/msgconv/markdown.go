@@ -400,10 +400,7 @@ func fenced(n *html.Node) string {
 		}
 	}
 	text := strings.TrimSuffix(textOf(n), "\n")
-	fence := "```"
-	for strings.Contains(text, fence) {
-		fence += "`"
-	}
+	fence := strings.Repeat("`", max(3, longestTicks(text)+1))
 	return fence + language + "\n" + text + "\n" + fence
 }
 

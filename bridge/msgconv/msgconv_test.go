@@ -349,7 +349,7 @@ func TestManyParts(t *testing.T) {
 		list = append(list, single(content.PlainType, "a"))
 	}
 	parts := room.Parts(multi(content.ProcessAll, list...))
-	if len(parts) != maxEvents || parts[maxEvents-1].Content.Body != "461 more parts of this message are not shown." {
+	if len(parts) != maxEvents || parts[maxEvents-1].Content.Body != "The rest of this message is too long to be shown here." {
 		t.Errorf("%d parts, the last %q", len(parts), parts[len(parts)-1].Content.Body)
 	}
 }

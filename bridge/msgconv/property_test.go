@@ -317,6 +317,28 @@ func TestHostileMarkdown(t *testing.T) {
 	}
 }
 
+// TestExcessiveNesting: what would take long to read is shown as it came.
+func TestExcessiveNesting(t *testing.T) {
+	for source, want := range map[string]bool{
+		strings.Repeat(">", 61):              true,
+		"a\n" + strings.Repeat("> ", 61):     true,
+		strings.Repeat("- ", 61):             true,
+		strings.Repeat("1. ", 61):            true,
+		strings.Repeat("[", 401):             true,
+		strings.Repeat(">", 20) + " a":       false,
+		strings.Repeat("a > b - c\n", 500):   false,
+		strings.Repeat("[a](b) ", 400):       false,
+		strings.Repeat("    ", 30) + "- a\n": false,
+	} {
+		if excessive(source) != want {
+			t.Errorf("%.20q: %t", source, !want)
+		}
+		if got := room.markdownContents(source)[0]; want && (got.Body != strings.Trim(source, "\n") || got.Format != "") {
+			t.Errorf("%.20q became %.20q", source, got.Body)
+		}
+	}
+}
+
 // TestEventSize: an event fits into 65536 octets, also as an edit.
 func TestEventSize(t *testing.T) {
 	for _, source := range append(slices.Clone(hostile), strings.Repeat("<&\"'>", 30000), strings.Repeat("**a** ", 30000),

@@ -85,6 +85,9 @@ func (c Converter) Parts(body content.Part) []Part {
 		shown = shown || leaf.Rank > 0
 	}
 	for _, leaf := range leaves {
+		if len(parts) > maxEvents {
+			break
+		}
 		switch d := leaf.Part.Disposition; {
 		case leaf.Rank > 0:
 			parts = number(c.leaf(leaf.Part), leaf.Index, parts)
@@ -98,8 +101,7 @@ func (c Converter) Parts(body content.Part) []Part {
 	case len(parts) == 0:
 		return []Part{{Content: notice("This message has no content.")}}
 	case len(parts) > maxEvents:
-		rest := fmt.Sprintf("%d more parts of this message are not shown.", len(parts)-maxEvents+1)
-		parts[maxEvents-1].Content = notice(rest)
+		parts[maxEvents-1].Content = notice("The rest of this message is too long to be shown here.")
 		parts = parts[:maxEvents]
 	}
 	return parts
@@ -169,6 +171,13 @@ func (c Converter) leaf(p content.Part) []*event.MessageEventContent {
 func (c Converter) markdownContents(source string) []*event.MessageEventContent {
 	var out []*event.MessageEventContent
 	for _, chunk := range split(source, maxSource) {
+		if len(out) > maxEvents {
+			break
+		}
+		if excessive(chunk) {
+			out = append(out, plainContents(chunk)...)
+			continue
+		}
 		r := c.render(chunk)
 		if len(r.plain) > maxPlain || len(r.html) > maxHTML {
 			out = append(out, plainContents(chunk)...)
@@ -182,6 +191,23 @@ func (c Converter) markdownContents(source string) []*event.MessageEventContent 
 		out = append(out, ev)
 	}
 	return out
+}
+
+// excessive reports whether Markdown has more nesting than a person writes, for
+// which reading it would take far more work than sending it did.
+func excessive(source string) bool {
+	const maxBrackets, maxMarkers = 400, 60
+	if strings.Count(source, "[") > maxBrackets {
+		return true
+	}
+	for line := range strings.SplitSeq(source, "\n") {
+		text := strings.TrimLeft(line, "> \t-+*0123456789.)")
+		markers := line[:len(line)-len(text)]
+		if strings.Count(markers, ">")+len(strings.Fields(markers)) > maxMarkers {
+			return true
+		}
+	}
+	return false
 }
 
 func plainContents(text string) []*event.MessageEventContent {

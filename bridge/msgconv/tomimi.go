@@ -18,6 +18,10 @@ var (
 	ErrReaction = errors.New("this reaction can't be sent to this chat; use an emoji or a short text")
 )
 
+// maxMarkdown is the longest Markdown in octets that is sent. An event of Matrix
+// has 65536 octets; only deep nesting makes more of them.
+const maxMarkdown = 192 << 10
+
 // Message makes the MIMI message for an m.room.message event. inReplyTo is the
 // message that it answers, as the caller found it, or zero. It fails with an
 // [*UnsupportedError] or [ErrEmpty].
@@ -85,8 +89,9 @@ func (c Converter) Body(ev *event.MessageEventContent) (content.Part, error) {
 		plainPrefix, markdownPrefix = "* ", "\\* "
 	}
 	if html != "" {
-		// HTML that can't be read, or shows nothing, has a body beside it.
-		if markdown, err := c.markdown(html); err == nil && markdown != "" {
+		// HTML that can't be read, shows nothing, or grows beyond reason in
+		// Markdown, has a body beside it.
+		if markdown, err := c.markdown(html); err == nil && markdown != "" && len(markdown) <= maxMarkdown {
 			return content.MarkdownPart(markdownPrefix + markdown), nil
 		}
 	}

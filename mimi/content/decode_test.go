@@ -152,6 +152,7 @@ func TestDecode(t *testing.T) {
 		{"MUST be deterministic in extensions: map keys ascend", with(extensions, "a11864a202000100"), malformed},
 		{"MUST be deterministic in extensions: shortest simple value", with(extensions, "a11864f814"), malformed},
 		{"big integer that fits an integer", with(extensions, "a11864c24100"), malformed},
+		{"big integer that fits an integer of 8 octets", with(extensions, "a11864c248"+strings.Repeat("ff", 8)), malformed},
 		{"big integer with leading zero", with(extensions, "a11864c24900"+strings.Repeat("ff", 8)), malformed},
 		{"big integer", with(extensions, "a11864c24901"+strings.Repeat("00", 8)), nil},
 		{"nothing follows the message", with(0, minimal[0]) + "00", malformed},

@@ -157,9 +157,7 @@ func (c *Client) post(ctx context.Context, m message) ([]byte, error) {
 	}
 	req.Header.Set("Content-Type", protocol.MediaType)
 	body, err := c.do(r, req, m.endpoint, m.status, m.endpoint.MaxResponse())
-	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound {
-		// No room and no user is unknown by this status: the endpoint is gone, and
-		// the directory document must have changed.
+	if e, ok := errors.AsType[*Error](err); ok && e.stale() {
 		r.forget(d)
 	}
 	return body, err

@@ -70,6 +70,16 @@ func (e *Error) Error() string { return e.Peer + " " + e.reason }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.err }
 
+// stale reports whether the endpoint may have moved since the directory document
+// was fetched: no room and no user is unknown by these statuses.
+func (e *Error) stale() bool {
+	switch e.Status {
+	case http.StatusNotFound, http.StatusGone, http.StatusMisdirectedRequest:
+		return true
+	}
+	return e.Kind == Unreachable
+}
+
 // IsTemporary reports whether sending the same again later may succeed: err is an
 // [*Error] of kind Unreachable or Temporary, or a *protocol.RetryLaterError of a
 // hub that was called directly.

@@ -155,6 +155,7 @@ func (w *world) provide(t *testing.T) *services {
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(ctx, w.listener) }()
 	t.Cleanup(func() {
+		w.client.Close() // the server would wait for idle connections
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("serve: %v", err)
@@ -360,10 +361,32 @@ func TestBadAnswers(t *testing.T) {
 			if e.Kind != c.kind || e.RetryAfter != c.wait || !strings.Contains(err.Error(), c.sayings) || !strings.HasPrefix(err.Error(), remote) {
 				t.Errorf("got kind %v, wait %v: %v", e.Kind, e.RetryAfter, err)
 			}
+			if c.name == "oversize" && !strings.Contains(errors.Unwrap(err).Error(), "more than 65536 octets") {
+				t.Errorf("it was read as far as: %v", errors.Unwrap(err))
+			}
 			if peer.IsTemporary(err) != (c.kind != peer.Permanent) {
 				t.Error("IsTemporary says otherwise")
 			}
 		})
+	}
+}
+
+func TestGroupInfoOfAnotherRoomIsRefused(t *testing.T) {
+	w := newWorld(t, nil)
+	doc := document(t)
+	other := mimi.URI{Domain: remote, Kind: mimi.KindRoom, ID: "other"}
+	body, err := wire.Marshal(&protocol.GroupInfoResponse{Room: other, Status: protocol.GroupInfoNotAuthorized})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.serve(t, w.ca.Issue(remote), http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if !directory(rw, r, doc) {
+			_, _ = rw.Write(body)
+		}
+	}))
+	_, err = w.client.GroupInfo(t.Context(), protocoltest.Room, message[*protocol.GroupInfoRequest](t, "GroupInfoRequest/code"))
+	if e, ok := errors.AsType[*peer.Error](err); !ok || e.Kind != peer.Permanent || !errors.Is(err, protocol.ErrMalformed) {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -419,12 +442,14 @@ func TestDirectoryIsCachedForItsLifetime(t *testing.T) {
 	w := newWorld(t, func(c *peer.Config) { c.DirectoryLifetime = time.Minute })
 	doc := document(t)
 	var fetched atomic.Int32
-	var gone atomic.Bool
+	var gone atomic.Int32 // a status, or -1 for no answer
 	w.serve(t, w.ca.Issue(remote), http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if directory(rw, r, doc) {
 			fetched.Add(1)
-		} else if gone.Load() {
-			rw.WriteHeader(http.StatusNotFound)
+		} else if status := gone.Load(); status > 0 {
+			rw.WriteHeader(int(status))
+		} else if status < 0 {
+			panic(http.ErrAbortHandler)
 		} else {
 			rw.WriteHeader(http.StatusCreated)
 		}
@@ -442,13 +467,17 @@ func TestDirectoryIsCachedForItsLifetime(t *testing.T) {
 	wg.Wait()
 	steps := []struct {
 		after time.Duration
-		gone  bool
+		gone  int32
 		want  int32
-	}{{0, false, 1}, {59 * time.Second, false, 1}, {time.Second, false, 2}, {0, true, 2}, {0, true, 3}, {0, false, 4}, {0, false, 4}}
+	}{
+		{0, 0, 1}, {59 * time.Second, 0, 1}, {time.Second, 0, 2}, // its lifetime
+		{0, 404, 2}, {0, 404, 3}, {0, 0, 4}, {0, 0, 4}, // the endpoint has moved
+		{0, -1, 4}, {0, 0, 5}, {0, 503, 5}, {0, 0, 5},
+	}
 	for i, s := range steps {
 		w.clock.Advance(s.after)
 		gone.Store(s.gone)
-		if err := notify(); (err != nil) != s.gone {
+		if err := notify(); (err != nil) != (s.gone != 0) {
 			t.Errorf("step %d: %v", i, err)
 		}
 		if n := fetched.Load(); n != s.want {

@@ -231,6 +231,22 @@ func TestFrankVerifiesOnlyInItsContext(t *testing.T) {
 	})
 }
 
+// Suites 1 and 3 sign alike: only the comparison of the suites tells them apart.
+func TestFrankOfAnotherSuiteIsRefused(t *testing.T) {
+	one, three := identitytest.Suite(t, suite.X25519AES128), identitytest.Suite(t, suite.X25519ChaCha20)
+	hubKey, agent, tag, context := franking(t, one)
+	f, err := protocol.NewFrank(three, hubKey, agent, tag, context)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Verify(three, agent.Public(), context); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Verify(one, agent.Public(), context); !errors.Is(err, suite.ErrSignature) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestConnectionTokenIsForOneLeafInOneRoom(t *testing.T) {
 	identitytest.EachSuite(t, func(t *testing.T, s *suite.Suite) {
 		ring, err := identity.ProviderKeyRing{}.Rotate(s, protocoltest.At, protocoltest.At.Add(time.Hour), time.Hour, identitytest.Random("ring"))

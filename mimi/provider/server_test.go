@@ -512,6 +512,28 @@ func TestBodiesInMemoryAreLimited(t *testing.T) {
 	send(t, c, req).expect(t, 503, protocol.CodeUnavailable)
 }
 
+// A body that is announced as too long is refused before any of it is read.
+func TestOversizeIsRefusedUnread(t *testing.T) {
+	l := start(t, nil)
+	c := l.client(t, l.ca.Issue(from))
+	body, end := io.Pipe()
+	defer func() { _ = end.Close() }()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+self+path(t, protocol.EndpointUpdate, room), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.ContentLength = protocol.EndpointUpdate.MaxRequest() + 1
+	req.Header.Set("From", protocol.FromHeader(from))
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+}
+
 func TestRatesAreLimited(t *testing.T) {
 	clock := mimi.NewManualClock(protocoltest.At)
 	limiter := provider.NewTokenBuckets(clock, map[protocol.Endpoint]provider.Rate{protocol.EndpointConnectionPackage: {Every: time.Minute, Burst: 2}})

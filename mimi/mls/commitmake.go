@@ -395,6 +395,9 @@ type ExternalOptions struct {
 	PSKs []PreSharedKeyID
 	// Resync removes the old leaf of the same client.
 	Resync *LeafIndex
+	// Proposals are further ones, by value: AppDataUpdate and AppEphemeral are
+	// allowed.
+	Proposals []ProposalBody
 	// SelfRemoves are the pending SelfRemoves that the hub handed out with the
 	// GroupInfo; they have to be in the commit (draft-ietf-mls-extensions-09,
 	// section "Proposal Description"). A group that has own leaves knows them
@@ -487,6 +490,9 @@ func (g *Group) external(ctx context.Context, externalPub []byte, opts ExternalO
 			return nil, err
 		}
 		list = append(list, ProposalOrRef{Proposal: &Proposal{&PreSharedKey{fresh}}})
+	}
+	for _, body := range opts.Proposals {
+		list = append(list, ProposalOrRef{Proposal: &Proposal{body}})
 	}
 	for _, p := range g.proposals.order {
 		c := &p.content.content

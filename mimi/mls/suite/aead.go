@@ -26,7 +26,7 @@ func (s *Suite) cipher(key Secret, nonce []byte) (cipher.AEAD, error) {
 	if len(nonce) != s.Nn() {
 		return nil, fmt.Errorf("%w: a nonce of %d octets", ErrKey, len(nonce))
 	}
-	return s.newAEAD(key.b)
+	return s.newAEAD(key.Bytes())
 }
 
 // Seal encrypts plaintext under a key of Nk and a nonce of Nn octets. The caller

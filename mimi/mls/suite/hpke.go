@@ -30,32 +30,31 @@ func (h *HPKECiphertext) Wire(c *wire.Codec) {
 // An HPKEPrivateKey opens what was encrypted to its public key. The zero value
 // is an absent key. It prints as [redacted].
 type HPKEPrivateKey struct {
-	_   [0]func()
-	key hpke.PrivateKey
+	m func() hpke.PrivateKey // a function for the reason given at Secret
 }
 
 // IsZero reports whether the key is absent.
-func (k HPKEPrivateKey) IsZero() bool { return k.key == nil }
+func (k HPKEPrivateKey) IsZero() bool { return k.m == nil }
 
 // Public returns the encoded public key, or nil for an absent key.
 func (k HPKEPrivateKey) Public() []byte {
-	if k.key == nil {
+	if k.m == nil {
 		return nil
 	}
-	return k.key.PublicKey().Bytes()
+	return k.m().PublicKey().Bytes()
 }
 
 // Secret returns the encoded private key (SerializePrivateKey of RFC 9180), for
 // storing it.
 func (k HPKEPrivateKey) Secret() Secret {
-	if k.key == nil {
+	if k.m == nil {
 		return Secret{}
 	}
-	b, err := k.key.Bytes()
+	b, err := k.m().Bytes()
 	if err != nil {
 		panic("internal error: an HPKE private key does not encode: " + err.Error())
 	}
-	return Secret{b: b}
+	return own(b)
 }
 
 // String never shows the key.
@@ -80,26 +79,26 @@ func (s *Suite) GenerateHPKEKey(random io.Reader) (HPKEPrivateKey, error) {
 		return HPKEPrivateKey{}, fmt.Errorf("randomness for an HPKE key: %w", err)
 	}
 	defer clear(ikm)
-	return s.DeriveHPKEKey(Secret{b: ikm})
+	return s.DeriveHPKEKey(own(ikm))
 }
 
 // DeriveHPKEKey is KEM.DeriveKeyPair (RFC 9180, section 4).
 func (s *Suite) DeriveHPKEKey(ikm Secret) (HPKEPrivateKey, error) {
-	k, err := s.kem.DeriveKeyPair(ikm.b)
+	k, err := s.kem.DeriveKeyPair(ikm.Bytes())
 	if err != nil {
 		return HPKEPrivateKey{}, fmt.Errorf("derive an HPKE key: %w", err)
 	}
-	return HPKEPrivateKey{key: k}, nil
+	return HPKEPrivateKey{m: func() hpke.PrivateKey { return k }}, nil
 }
 
 // ImportHPKEKey reads a private key that [HPKEPrivateKey.Secret] wrote, or
 // fails with [ErrKey].
 func (s *Suite) ImportHPKEKey(key Secret) (HPKEPrivateKey, error) {
-	k, err := s.kem.NewPrivateKey(key.b)
+	k, err := s.kem.NewPrivateKey(key.Bytes())
 	if err != nil {
 		return HPKEPrivateKey{}, fmt.Errorf("%w: HPKE private key of %d octets", ErrKey, key.Len())
 	}
-	return HPKEPrivateKey{key: k}, nil
+	return HPKEPrivateKey{m: func() hpke.PrivateKey { return k }}, nil
 }
 
 // publicKey reads the HPKE public key of a peer.
@@ -141,7 +140,7 @@ func (s *Suite) DecryptWithLabel(private HPKEPrivateKey, name string, context []
 	if private.IsZero() {
 		return nil, fmt.Errorf("%w: absent private key", ErrKey)
 	}
-	r, err := hpke.NewRecipient(ct.KEMOutput, private.key, hpke.HKDFSHA256(), s.aead, label("MLS 1.0 ", name, context))
+	r, err := hpke.NewRecipient(ct.KEMOutput, private.m(), hpke.HKDFSHA256(), s.aead, label("MLS 1.0 ", name, context))
 	if err != nil {
 		return nil, ErrDecrypt
 	}
@@ -168,7 +167,7 @@ func (s *Suite) ExportTo(public []byte, name string) (kemOutput []byte, secret S
 	if err != nil {
 		return nil, Secret{}, fmt.Errorf("export a secret: %w", err)
 	}
-	return enc, Secret{b: out}, nil
+	return enc, own(out), nil
 }
 
 // ExportFrom is the other side of [Suite.ExportTo]. A malformed kemOutput gives
@@ -177,7 +176,7 @@ func (s *Suite) ExportFrom(private HPKEPrivateKey, kemOutput []byte, name string
 	if private.IsZero() {
 		return Secret{}, fmt.Errorf("%w: absent private key", ErrKey)
 	}
-	r, err := hpke.NewRecipient(kemOutput, private.key, hpke.HKDFSHA256(), s.aead, nil)
+	r, err := hpke.NewRecipient(kemOutput, private.m(), hpke.HKDFSHA256(), s.aead, nil)
 	if err != nil {
 		return Secret{}, ErrDecrypt
 	}
@@ -185,5 +184,5 @@ func (s *Suite) ExportFrom(private HPKEPrivateKey, kemOutput []byte, name string
 	if err != nil {
 		return Secret{}, fmt.Errorf("export a secret: %w", err)
 	}
-	return Secret{b: out}, nil
+	return own(out), nil
 }

@@ -32,23 +32,43 @@ type signatureScheme interface {
 // A SignatureKey is a private key for signatures. The zero value is an absent
 // key. It prints as [redacted].
 type SignatureKey struct {
-	_      [0]func()
+	m func() *signatureMaterial // a function for the reason given at Secret
+}
+
+type signatureMaterial struct {
 	signer crypto.Signer
 	public []byte
 	seed   Secret
 }
 
 // IsZero reports whether the key is absent.
-func (k SignatureKey) IsZero() bool { return k.signer == nil }
+func (k SignatureKey) IsZero() bool { return k.m == nil }
 
-// Public returns the SignaturePublicKey (RFC 9420, section 5.1.1).
-func (k SignatureKey) Public() []byte { return k.public }
+// Public returns the SignaturePublicKey (RFC 9420, section 5.1.1), or nil for an
+// absent key.
+func (k SignatureKey) Public() []byte {
+	if k.m == nil {
+		return nil
+	}
+	return k.m().public
+}
 
 // Seed returns what [Suite.ImportSignatureKey] takes, for storing the key.
-func (k SignatureKey) Seed() Secret { return k.seed }
+func (k SignatureKey) Seed() Secret {
+	if k.m == nil {
+		return Secret{}
+	}
+	return k.m().seed
+}
 
-// Signer returns the key for uses outside of MLS, such as certificates.
-func (k SignatureKey) Signer() crypto.Signer { return k.signer }
+// Signer returns the key for uses outside of MLS, such as certificates, or nil
+// for an absent key.
+func (k SignatureKey) Signer() crypto.Signer {
+	if k.m == nil {
+		return nil
+	}
+	return k.m().signer
+}
 
 // String never shows the key.
 func (k SignatureKey) String() string { return redacted }
@@ -76,7 +96,7 @@ func (s *Suite) GenerateSignatureKey(random io.Reader) (SignatureKey, error) {
 	if err != nil {
 		return SignatureKey{}, fmt.Errorf("make a signature key: %w", err)
 	}
-	return s.ImportSignatureKey(Secret{b: seed})
+	return s.ImportSignatureKey(own(seed))
 }
 
 // ImportSignatureKey reads the private key of RFC 8032 or the scalar of a P-256
@@ -85,11 +105,12 @@ func (s *Suite) ImportSignatureKey(seed Secret) (SignatureKey, error) {
 	if seed.Len() != seedSize {
 		return SignatureKey{}, fmt.Errorf("%w: signature key of %d octets", ErrKey, seed.Len())
 	}
-	signer, public, err := s.signature.newKey(seed.b)
+	signer, public, err := s.signature.newKey(seed.Bytes())
 	if err != nil {
 		return SignatureKey{}, err
 	}
-	return SignatureKey{signer: signer, public: public, seed: seed.Clone()}, nil
+	m := &signatureMaterial{signer, public, seed.Clone()}
+	return SignatureKey{m: func() *signatureMaterial { return m }}, nil
 }
 
 // CheckSignatureKey fails with [ErrKey] if public is no signature public key of
@@ -102,7 +123,7 @@ func (s *Suite) SignWithLabel(key SignatureKey, name string, content []byte) ([]
 	if key.IsZero() {
 		return nil, fmt.Errorf("%w: absent signature key", ErrKey)
 	}
-	return s.signature.sign(key.signer, label("MLS 1.0 ", name, content))
+	return s.signature.sign(key.m().signer, label("MLS 1.0 ", name, content))
 }
 
 // VerifyWithLabel fails with [ErrKey] if public is no key, and with

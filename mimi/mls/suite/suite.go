@@ -120,7 +120,7 @@ func (s *Suite) Hash(data ...[]byte) []byte {
 
 // MAC is the HMAC of data (RFC 9420, section 5.1).
 func (s *Suite) MAC(key Secret, data []byte) []byte {
-	m := hmac.New(newHash, key.b)
+	m := hmac.New(newHash, key.Bytes())
 	m.Write(data)
 	return m.Sum(nil)
 }
@@ -165,16 +165,16 @@ func (s *Suite) RefHash(name string, value []byte) []byte {
 func (s *Suite) Extract(salt, ikm Secret) Secret {
 	zero := make([]byte, s.Nh())
 	if salt.IsZero() {
-		salt = Secret{b: zero}
+		salt = own(zero)
 	}
 	if ikm.IsZero() {
-		ikm = Secret{b: zero}
+		ikm = own(zero)
 	}
-	out, err := hkdf.Extract(newHash, ikm.b, salt.b)
+	out, err := hkdf.Extract(newHash, ikm.Bytes(), salt.Bytes())
 	if err != nil {
 		panic("internal error: HKDF extract: " + err.Error())
 	}
-	return Secret{b: out}
+	return own(out)
 }
 
 // kdfLabel is
@@ -208,11 +208,11 @@ func (s *Suite) ExpandWithLabel(secret Secret, name string, context []byte, n in
 	if err != nil {
 		panic("internal error: context of an expanded secret is too long: " + err.Error())
 	}
-	out, err := hkdf.Expand(newHash, secret.b, string(info), n)
+	out, err := hkdf.Expand(newHash, secret.Bytes(), string(info), n)
 	if err != nil {
 		panic("internal error: HKDF expand: " + err.Error())
 	}
-	return Secret{b: out}
+	return own(out)
 }
 
 // DeriveSecret derives Nh octets without context (RFC 9420, section 8).

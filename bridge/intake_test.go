@@ -24,6 +24,7 @@ import (
 type handler struct {
 	mu      sync.Mutex
 	handled []string
+	deleted int
 	changed chan struct{}
 	gates   map[string]chan struct{} // events of these rooms wait
 }
@@ -53,6 +54,30 @@ func (h *handler) DispatchOTK(_ context.Context, otk *mautrix.OTKCount) {
 
 func (h *handler) DispatchDeviceList(_ context.Context, lists *mautrix.DeviceLists) {
 	h.record(fmt.Sprint("devices", lists.Changed))
+}
+
+// IntakeStored and IntakeHandled make it a bridge.IntakeMetrics.
+func (h *handler) IntakeStored(int) {}
+
+func (h *handler) IntakeHandled() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.deleted++
+	close(h.changed)
+	h.changed = make(chan struct{})
+}
+
+// awaitDeleted returns when n entries were deleted, handled or not.
+func (h *handler) awaitDeleted(n int) {
+	for {
+		h.mu.Lock()
+		deleted, changed := h.deleted, h.changed
+		h.mu.Unlock()
+		if deleted >= n {
+			return
+		}
+		<-changed
+	}
 }
 
 // await returns what was handled, once there are n events.
@@ -86,7 +111,7 @@ func newIntake(h *handler) (*bridge.Intake, *appservice.AppService) {
 	as := appservice.Create()
 	as.Registration = &appservice.Registration{ServerToken: "hs_token", EphemeralEvents: true}
 	in := bridge.NewIntake(bridge.IntakeConfig{
-		AppService: as, Dispatcher: h, Clock: mimi.SystemClock{}, Log: slog.New(slog.DiscardHandler),
+		AppService: as, Dispatcher: h, Clock: mimi.SystemClock{}, Log: slog.New(slog.DiscardHandler), Metrics: h,
 	})
 	return in, as
 }
@@ -279,8 +304,11 @@ func TestIntakeDropsWhatCannotBeRead(t *testing.T) {
 	in.Open(store)
 	push(t, as, "1", events(`"no event"`, `{"type":7,"room_id":"!a"}`, message("!a", "$1")))
 	stop := runIntake(t, in)
-	h.await(1)
+	h.awaitDeleted(3)
 	stop()
+	if got := h.await(0); !slices.Equal(got, []string{"!amessage$1"}) {
+		t.Errorf("handled %q", got)
+	}
 	if store.Len() != 0 {
 		t.Errorf("%d entries are left", store.Len())
 	}

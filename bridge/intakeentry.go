@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/appservice"
 	"maunium.net/go/mautrix/event"
@@ -158,7 +159,10 @@ func (in *Intake) dispatch(ctx context.Context, data []byte) error {
 	if evt.Type.IsState() {
 		mautrix.UpdateStateStore(ctx, in.as.StateStore, evt)
 	}
-	in.dispatcher.Dispatch(ctx, evt)
+	// bridgev2's commands add fields to the logger of their context for good, so
+	// each event needs its own.
+	log := zerolog.Ctx(ctx).With().Stringer("event_id", evt.ID).Logger()
+	in.dispatcher.Dispatch(log.WithContext(ctx), evt)
 	return nil
 }
 

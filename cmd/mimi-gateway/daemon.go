@@ -144,7 +144,7 @@ func (d *daemon) runBridge(ctx context.Context) error {
 		return nil
 	}
 	served := make(chan error, 1)
-	go func() { served <- d.connector.Serve(ctx) }()
+	go func() { served <- d.connector.Serve(d.log.WithContext(ctx)) }()
 	var err error
 	select {
 	case err = <-served:

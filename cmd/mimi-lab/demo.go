@@ -94,6 +94,7 @@ func playDemo(ctx context.Context, opts *demoOptions, out io.Writer) (err error)
 func (d *demo) play(ctx context.Context) error {
 	for _, chapter := range []func(context.Context) error{
 		d.meetTheBots,
+		d.killAGateway,
 		d.stopEverything,
 	} {
 		if err := chapter(ctx); err != nil {
@@ -160,14 +161,7 @@ func (d *demo) askForHelp(ctx context.Context, s *site, c *matrixclient.Client) 
 // checkDoublePuppet lets the gateway act as a person, and reads the outcome
 // from their own account.
 func (d *demo) checkDoublePuppet(ctx context.Context, s *site, c *matrixclient.Client) error {
-	var room id.RoomID
-	c.Look(func(v *matrixclient.View) {
-		for _, r := range v.Rooms {
-			if r.Member(s.bot()).Membership == event.MembershipJoin {
-				room = r.ID
-			}
-		}
-	})
+	room := managementRoom(s, c)
 	if _, err := c.SendText(ctx, room, "ping-matrix"); err != nil {
 		return err
 	}
@@ -175,6 +169,53 @@ func (d *demo) checkDoublePuppet(ctx context.Context, s *site, c *matrixclient.C
 		return botSaid(v.Rooms[room], s.bot(), "Confirmed valid access token")
 	})
 	return d.expected.Check(s.name+": the gateway can act as "+string(c.ID())+" (double puppeting)", err)
+}
+
+// killAGateway ends a gateway as a power failure would, and starts it again.
+func (d *demo) killAGateway(ctx context.Context) error {
+	d.story.Chapter("A gateway is killed")
+	s := d.world.sites[1]
+	err := s.gateway.StartSecond(ctx)
+	refused := err != nil && strings.Contains(err.Error(), "another process runs on it")
+	if err := d.expected.That(s.name+": a second process on the same database is refused", refused, "it ended with: %v", err); err != nil {
+		return err
+	}
+	info, err := os.Stat(s.gateway.Database())
+	if err != nil {
+		return err
+	}
+	mode := info.Mode().Perm()
+	if err := d.expected.That(s.name+": the database is closed to others", mode == 0o600, "its mode is %#o", mode); err != nil {
+		return err
+	}
+	bob := s.people["bob"]
+	room := managementRoom(s, bob)
+	s.gateway.Kill()
+	d.story.Says(s.name, "SIGKILL")
+	// The homeserver keeps what it cannot deliver.
+	if _, err := bob.SendText(ctx, room, "version"); err != nil {
+		return err
+	}
+	d.story.Says("bob (beta)", "wrote \"version\" to a dead gateway")
+	if err := d.expected.Check(s.name+": the gateway starts again", s.gateway.Start(ctx)); err != nil {
+		return err
+	}
+	err = bob.Await(ctx, "an answer to version", func(v *matrixclient.View) bool {
+		return botSaid(v.Rooms[room], s.bot(), "mimi-gateway", "built with")
+	})
+	return d.expected.Check(s.name+": what was written in the meantime is answered", err)
+}
+
+// managementRoom returns the room a person shares with their bot.
+func managementRoom(s *site, c *matrixclient.Client) (room id.RoomID) {
+	c.Look(func(v *matrixclient.View) {
+		for _, r := range v.Rooms {
+			if r.Member(s.bot()).Membership == event.MembershipJoin {
+				room = r.ID
+			}
+		}
+	})
+	return room
 }
 
 // stopEverything ends the sites and checks that they end well.

@@ -46,8 +46,8 @@ func run(root, fuzztime string) error {
 	var failed []error
 	for _, t := range targets {
 		if err := t.run(root, fuzztime); err != nil {
-			fmt.Printf("%-28s %-32s FAILED\n", t.pkg, t.name)
-			failed = append(failed, fmt.Errorf("%s %s: %w", t.pkg, t.name, err))
+			fmt.Printf("%-28s %-32s FAILED: %v\n", t.pkg, t.name, err)
+			failed = append(failed, fmt.Errorf("%s %s failed", t.pkg, t.name))
 		}
 	}
 	return errors.Join(failed...)

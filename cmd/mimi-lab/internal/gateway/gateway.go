@@ -110,6 +110,14 @@ func (g *Gateway) Kill() {
 	}
 }
 
+// StartSecond runs the daemon once more beside the first, and returns how that
+// ended. It is expected to be refused at once.
+func (g *Gateway) StartSecond(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	return g.command(ctx, "-c", g.configFile())
+}
+
 // PID returns the process id of the daemon.
 func (g *Gateway) PID() int { return g.proc.PID() }
 

@@ -70,5 +70,7 @@ func (x *Contact) check() error {
 	return nil
 }
 
-// String shows neither name nor key.
-func (x *Contact) String() string { return fmt.Sprintf("[redacted contact in state %d]", x.State) }
+// Format shows neither name nor key, whatever the verb.
+func (x *Contact) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "[redacted contact in state %d]", x.State)
+}

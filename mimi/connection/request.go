@@ -211,6 +211,11 @@ func (o *OutgoingRequest) Wire(c *wire.Codec) {
 	}
 }
 
+// Format shows nobody's name and no key, whatever the verb.
+func (o *OutgoingRequest) Format(f fmt.State, _ rune) {
+	_, _ = f.Write([]byte("[redacted connection request]"))
+}
+
 // A SealedRequest is what is sent to the responder's provider: the body of a
 // connectionRequest (docs/mmr-profile.md, section 10), whose codec is
 // protocol.ConnectionRequest.

@@ -170,8 +170,10 @@ func (r *IncomingRequest) CreatedAt() time.Time {
 	return time.UnixMilli(int64(r.signed.Request.CreatedAt)).UTC()
 }
 
-// String shows nobody's name and no key.
-func (r *IncomingRequest) String() string { return "[redacted connection request]" }
+// Format shows nobody's name and no key, whatever the verb.
+func (r *IncomingRequest) Format(f fmt.State, _ rune) {
+	_, _ = f.Write([]byte("[redacted connection request]"))
+}
 
 // Receive checks a request and then calls show in the transaction that marks
 // package and request as used, so that a crash loses neither. The first check

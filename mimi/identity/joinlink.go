@@ -55,8 +55,8 @@ func (l JoinLink) Text() string {
 	return l.Room.String() + "#c=" + enc.EncodeToString(l.Code.Bytes()) + "&k=" + enc.EncodeToString(l.Key.Bytes())
 }
 
-// String shows the room alone.
-func (l JoinLink) String() string { return l.Room.String() + "#[redacted]" }
+// Format shows the room alone, whatever the verb.
+func (l JoinLink) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "%s#[redacted]", l.Room) }
 
 // ParseJoinLink reads the text of a link, surrounding space aside. It fails with
 // [ErrJoinLink].

@@ -64,8 +64,10 @@ func NewKeyRing(keys ...WrapperKey) (KeyRing, error) {
 // Wire codes the ring as WrapperKey keys<V>, for storing it sealed.
 func (r *KeyRing) Wire(c *wire.Codec) { r.keys.Wire(c) }
 
-// String shows no key.
-func (r KeyRing) String() string { return fmt.Sprintf("[redacted: %d wrapper keys]", len(r.keys)) }
+// Format shows no key, whatever the verb.
+func (r KeyRing) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "[redacted: %d wrapper keys]", len(r.keys))
+}
 
 // Newest returns the key for new entries.
 func (r KeyRing) Newest() WrapperKey { return r.keys[len(r.keys)-1] }

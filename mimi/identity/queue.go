@@ -216,9 +216,9 @@ func (r *ProviderKeyRing) Wire(c *wire.Codec) {
 	})
 }
 
-// String shows no key.
-func (r ProviderKeyRing) String() string {
-	return fmt.Sprintf("[redacted: %d provider keys]", len(r.keys))
+// Format shows no key, whatever the verb.
+func (r ProviderKeyRing) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "[redacted: %d provider keys]", len(r.keys))
 }
 
 // Rotate returns a ring with a fresh newest key, which seals until notAfter and

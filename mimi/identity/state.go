@@ -133,8 +133,8 @@ type WelcomeKeys struct {
 	Table *IdentityLinkTable
 }
 
-// String shows no key.
-func (WelcomeKeys) String() string { return "[redacted]" }
+// Format shows no key, whatever the verb.
+func (WelcomeKeys) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
 
 type welcomeKeys struct {
 	keys  wrapperKeys
@@ -155,11 +155,8 @@ type WelcomeComponents struct{ dictionary mls.AppDataDictionary }
 // does nothing else with them.
 func (w WelcomeComponents) Dictionary() mls.AppDataDictionary { return w.dictionary }
 
-// String shows no key.
-func (WelcomeComponents) String() string { return "[redacted]" }
-
-// GoString shows no key.
-func (WelcomeComponents) GoString() string { return "[redacted]" }
+// Format shows no key, whatever the verb.
+func (WelcomeComponents) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
 
 // ForWelcome returns the components of the GroupInfo inside the Welcome of a
 // Commit: keys, table, and the state that the public GroupInfo has as well. It

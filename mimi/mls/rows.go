@@ -55,14 +55,17 @@ func oldLeafRow(epoch uint64, i LeafIndex) string {
 	return fmt.Sprintf("%s%016x/%08x", prefixOld, epoch, uint32(i))
 }
 
-// A journal collects changed rows until they are asked for.
-type journal map[string]Row
+// A journal collects changed rows until they are asked for. They are behind
+// functions for the reason given at [suite.Secret].
+type journal map[string]func() Row
+
+func (j journal) put(r Row) { j[r.Key] = func() Row { return r } }
 
 func (j journal) set(key string, value []byte, secret bool) {
-	j[key] = Row{key, slices.Clone(value), secret}
+	j.put(Row{key, slices.Clone(value), secret})
 }
 
-func (j journal) del(key string) { j[key] = Row{Key: key} }
+func (j journal) del(key string) { j.put(Row{Key: key}) }
 
 // encode sets a row to a message of our own making, which always encodes.
 func (j journal) encode(key string, m wire.Message, secret bool) {
@@ -70,7 +73,7 @@ func (j journal) encode(key string, m wire.Message, secret bool) {
 	if err != nil {
 		panic("internal error: state does not encode: " + err.Error())
 	}
-	j[key] = Row{key, b, secret}
+	j.put(Row{key, b, secret})
 }
 
 // tree notes the nodes that changed, or all of them.
@@ -114,7 +117,7 @@ func (j journal) context(st *state) {
 func (j journal) take() []Row {
 	rows := make([]Row, 0, len(j))
 	for _, r := range j {
-		rows = append(rows, r)
+		rows = append(rows, r())
 	}
 	clear(j)
 	slices.SortFunc(rows, func(a, b Row) int { return strings.Compare(a.Key, b.Key) })

@@ -230,6 +230,11 @@ func Vector[T any](c *Codec, v *[]T, elem func(*Codec, *T)) {
 		if len(sub.buf) == left {
 			sub.Fail(fmt.Errorf("wire: empty element in vector of %T", e))
 		}
+		// Doubling bounds what many small elements cost in all, where append alone
+		// would grow large vectors by a quarter each time.
+		if len(*v) == cap(*v) {
+			*v = slices.Grow(*v, max(4, len(*v)))
+		}
 		*v = append(*v, e)
 	}
 	if sub.err != nil {

@@ -1,0 +1,184 @@
+package mls
+
+import (
+	"testing"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+)
+
+// The following let tests play members who break the rules: they sign whatever
+// they are told to.
+
+// Fresh forgets the octets in which a message was received, so that a test can
+// change its fields.
+func Fresh(m *PublicMessage) *PublicMessage {
+	m.Content.received = nil
+	if c := m.Content.Commit; c != nil {
+		if c.Path != nil {
+			c.Path.LeafNode.received = nil
+		}
+		for i := range c.Proposals {
+			if c.Proposals[i].Proposal != nil {
+				freshBody(c.Proposals[i].Proposal.Body)
+			}
+		}
+	}
+	if p := m.Content.Proposal; p != nil {
+		freshBody(p.Body)
+	}
+	return m
+}
+
+func freshBody(b ProposalBody) {
+	switch p := b.(type) {
+	case *Add:
+		p.KeyPackage.received, p.KeyPackage.LeafNode.received = nil, nil
+	case *Update:
+		p.LeafNode.received = nil
+	}
+}
+
+// Resign signs a changed message with a key, and gives it the membership tag
+// that g's epoch has.
+func Resign(t testing.TB, g *Group, key suite.SignatureKey, m *PublicMessage) *PublicMessage {
+	t.Helper()
+	Fresh(m)
+	a := &authenticatedContent{format: WireFormatPublicMessage, content: m.Content, auth: m.Auth}
+	if err := a.sign(g.suite, key, g.state.encoded); err != nil {
+		t.Fatal(err)
+	}
+	m.Auth = a.auth
+	return Retag(t, g, m)
+}
+
+// Retag gives a message the right membership tag without a new signature.
+func Retag(t testing.TB, g *Group, m *PublicMessage) *PublicMessage {
+	t.Helper()
+	a := &authenticatedContent{format: WireFormatPublicMessage, content: m.Content, auth: m.Auth}
+	tbm, err := a.tbm(g.state.encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.MembershipTag = nil
+	if m.Content.Sender.Type == SenderMember {
+		m.MembershipTag = g.suite.MAC(g.secrets.Membership, tbm)
+	}
+	return m
+}
+
+// Forge makes a signed message of an own leaf with any content.
+func Forge(t testing.TB, g *Group, from LeafIndex, content FramedContent) *PublicMessage {
+	t.Helper()
+	content.GroupID, content.Epoch = g.state.context.GroupID, g.Epoch()
+	if content.Sender == (Sender{}) {
+		content.Sender = Sender{SenderMember, from}
+	}
+	m := &PublicMessage{Content: content}
+	if content.ContentType == ContentCommit {
+		m.Auth.ConfirmationTag = make([]byte, g.suite.Nh())
+	}
+	return Resign(t, g, g.own[from].signature, m)
+}
+
+// ResignLeaf signs a changed leaf.
+func ResignLeaf(t testing.TB, g *Group, key suite.SignatureKey, l *LeafNode, at LeafIndex) {
+	t.Helper()
+	if err := l.sign(g.suite, key, g.state.context.GroupID, at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ResignKeyPackage signs a changed KeyPackage and its leaf.
+func ResignKeyPackage(t testing.TB, kp *KeyPackagePrivate) {
+	t.Helper()
+	s, err := suite.Lookup(X25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &kp.KeyPackage
+	if err := k.LeafNode.sign(s, kp.SignatureKey, nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	k.received, k.Signature = nil, nil
+	tbs, err := k.tbs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k.Signature, err = s.SignWithLabel(kp.SignatureKey, "KeyPackageTBS", tbs); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// X25519 is the suite of most tests.
+const X25519 = suite.X25519AES128
+
+// ResignGroupInfo signs a changed GroupInfo.
+func ResignGroupInfo(t testing.TB, g *Group, signer LeafIndex, gi *GroupInfo) {
+	t.Helper()
+	if err := gi.sign(g.suite, g.own[signer].signature); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// SealPrivate encrypts a content as any leaf with any padding, as a member who
+// breaks the rules could.
+func SealPrivate(t testing.TB, g *Group, key suite.SignatureKey, content FramedContent, spoil func(plaintext []byte) []byte) *PrivateMessage {
+	t.Helper()
+	content.GroupID, content.Epoch = g.state.context.GroupID, g.Epoch()
+	a := &authenticatedContent{format: WireFormatPrivateMessage, content: content}
+	if err := a.sign(g.suite, key, g.state.encoded); err != nil {
+		t.Fatal(err)
+	}
+	if content.ContentType == ContentCommit {
+		a.auth.ConfirmationTag = make([]byte, g.suite.Nh())
+	}
+	m := &PrivateMessage{GroupID: content.GroupID, Epoch: content.Epoch, ContentType: content.ContentType, AuthenticatedData: content.AuthenticatedData}
+	plaintext, err := Marshal(&privateContent{content: &a.content, auth: &a.auth})
+	if err != nil {
+		t.Fatal(err)
+	}
+	aad, err := Marshal(&privateAAD{m, true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := g.messages.tree.Next(uint32(content.Sender.Index), kindOf(m.ContentType))
+	if err != nil {
+		t.Fatal(err)
+	}
+	guard := []byte{1, 2, 3, 4}
+	if m.Ciphertext, err = g.suite.Seal(k.Key, guarded(k.Nonce, guard), aad, spoil(plaintext)); err != nil {
+		t.Fatal(err)
+	}
+	if m.EncryptedSenderData, err = g.messages.sealSenderData(m, &senderData{content.Sender.Index, k.Generation, guard}); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// Secrets returns the octets of all secrets a group holds.
+func Secrets(g *Group) [][]byte {
+	var l [][]byte
+	for _, r := range g.AllRows() {
+		if r.Secret && len(r.Value) >= 16 {
+			l = append(l, r.Value)
+		}
+	}
+	return l
+}
+
+// AllRows returns the rows of the whole group as if all had changed.
+func (g *Group) AllRows() []Row {
+	var l []Row
+	for x, k := range g.keys {
+		l = append(l, Row{nodeRow(prefixKey, x), k.Secret().Bytes(), true})
+	}
+	for i, o := range g.own {
+		l = append(l, Row{leafRow(prefixOwn, i), o.signature.Seed().Bytes(), true})
+	}
+	if g.secrets != nil {
+		for _, s := range []suite.Secret{g.secrets.Init, g.secrets.Exporter, g.secrets.External, g.secrets.Membership, g.secrets.Resumption} {
+			l = append(l, Row{"secret", s.Bytes(), true})
+		}
+	}
+	return l
+}

@@ -21,7 +21,10 @@ var ErrInUse = errors.New("mapping: another process uses this database")
 
 // A Claimed database belongs to this process until Release, or the end of the
 // process.
-type Claimed struct{ lock *os.File }
+//
+// It holds a descriptor and not an [os.File]: that would be closed, and the lock
+// given up, as soon as nobody refers to it any more.
+type Claimed struct{ lock int }
 
 // Claim prepares the database file that pool names, before anything opens it.
 //
@@ -43,11 +46,11 @@ func Claim(pool dbutil.PoolConfig) (*Claimed, error) {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	}
-	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := syscall.Open(path+".lock", syscall.O_RDWR|syscall.O_CREAT|syscall.O_CLOEXEC, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("mapping: open lock file: %w", err)
+		return nil, fmt.Errorf("mapping: open %s.lock: %w", path, err)
 	}
-	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	err = syscall.Flock(lock, syscall.LOCK_EX|syscall.LOCK_NB)
 	switch {
 	case errors.Is(err, syscall.EWOULDBLOCK):
 		err = fmt.Errorf("%w: stop it first, or give this one another database.uri than %s", ErrInUse, path)
@@ -57,13 +60,18 @@ func Claim(pool dbutil.PoolConfig) (*Claimed, error) {
 		err = makePrivate(path)
 	}
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, syscall.Close(lock))
 	}
 	return &Claimed{lock}, nil
 }
 
 // Release lets other processes claim the database. It must be closed by then.
-func (c *Claimed) Release() error { return c.lock.Close() }
+func (c *Claimed) Release() error {
+	if err := syscall.Close(c.lock); err != nil {
+		return fmt.Errorf("mapping: release database: %w", err)
+	}
+	return nil
+}
 
 // makePrivate makes an empty database file if there is none, which SQLite takes
 // for a new database, and gives all files of the database mode 0600.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -41,6 +42,18 @@ func TestClaimRefusesASecond(t *testing.T) {
 		t.Fatal(err)
 	}
 	claim(t, path)
+}
+
+// A claim lasts until it is released, even if nobody holds on to it.
+func TestClaimOutlivesItsValue(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gw.db")
+	claim(t, path)
+	for range 3 {
+		runtime.GC()
+	}
+	if _, err := mapping.Claim(pool(uriOf(path))); !errors.Is(err, mapping.ErrInUse) {
+		t.Errorf("error is %v, want ErrInUse", err)
+	}
 }
 
 // A claim that is refused leaves the locks of the one that holds alone: SQLite

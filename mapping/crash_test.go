@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,7 +32,11 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if dir, err := emptyDir(); err == nil {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
 }
 
 // writeUntilKilled goes round by round through a transaction of the client, a
@@ -156,10 +161,7 @@ func TestKillRunning(t *testing.T) {
 		for range 3 + 5*round {
 			a.line(t, lines)
 		}
-		kill(t, command)
-		for lines.Scan() { // written before the signal came
-			a.text(lines.Text())
-		}
+		kill(t, command, lines, a)
 		a.check(t, dir)
 	}
 }
@@ -183,7 +185,7 @@ func killAt(t *testing.T, dir string, n int, a *acknowledged) {
 		}
 		a.line(t, lines)
 	}
-	kill(t, command)
+	kill(t, command, lines, a)
 }
 
 func startWriter(t *testing.T, dir string, in io.Reader) (*exec.Cmd, *bufio.Scanner) {
@@ -206,10 +208,20 @@ func startWriter(t *testing.T, dir string, in io.Reader) (*exec.Cmd, *bufio.Scan
 	return command, bufio.NewScanner(out)
 }
 
-func kill(t *testing.T, command *exec.Cmd) {
+// kill returns when the process is gone, and with it the locks that it held. What
+// it has written before the signal came is read to its end.
+func kill(t *testing.T, command *exec.Cmd, lines *bufio.Scanner, a *acknowledged) {
 	t.Helper()
 	if err := command.Process.Kill(); err != nil {
 		t.Fatal(err)
+	}
+	for lines.Scan() {
+		a.text(lines.Text())
+	}
+	err := command.Wait()
+	status, ok := command.ProcessState.Sys().(syscall.WaitStatus)
+	if !ok || status.Signal() != syscall.SIGKILL {
+		t.Fatalf("the writer has ended by itself: %v", err)
 	}
 }
 

@@ -77,6 +77,9 @@ func (s *Store) Hub() *Hub { return &Hub{s.tables} }
 // Client returns what the engine of the local users keeps.
 func (s *Store) Client() *Client { return &Client{s.tables} }
 
+// People returns what identity, connection and keymaterial keep.
+func (s *Store) People() *People { return &People{s.tables} }
+
 // Intake returns the Matrix transactions that are not yet handled.
 func (s *Store) Intake() *Intake { return &Intake{s.tables} }
 

@@ -14,6 +14,8 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mapping"
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
+	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
+	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 )
 
@@ -209,7 +211,7 @@ func plantSecrets(t *testing.T, store *mapping.Store) (needles [][]byte) {
 		needles = append(needles, s)
 		return s
 	}
-	for _, round := range []string{"first", "second"} {
+	for i, round := range []string{"first", "second"} {
 		a := account("visible-marker")
 		a.Secret = secret("account" + round)
 		_, err := store.Intake().PutTransaction(t.Context(), round, [][]byte{secret("intake" + round)})
@@ -217,6 +219,8 @@ func plantSecrets(t *testing.T, store *mapping.Store) (needles [][]byte) {
 			err,
 			c.PutSecret(t.Context(), "ca", secret("ca"+round)),
 			c.PutAccount(t.Context(), a),
+			store.People().PutPackage(t.Context(), &connection.StoredPackage{Ref: connection.Ref{byte(i)}, User: a.User, Secret: secret("package" + round)}),
+			store.People().PutPrivate(t.Context(), &keymaterial.Private{Secret: secret("private" + round)}),
 			c.PutContact(t.Context(), &client.Contact{ID: "1", Account: a.User, Peer: user("bob"), Secret: secret("contact" + round)}),
 			c.PutRequest(t.Context(), &client.Request{Account: a.User, Peer: user("bob"), Secret: secret("request" + round)}),
 			c.PutRoom(t.Context(), &client.Room{URI: room("1"), Secret: secret("room" + round)}),

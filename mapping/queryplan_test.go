@@ -47,8 +47,8 @@ var (
 // sorting.
 func TestQueriesUseIndexes(t *testing.T) {
 	log := &queryLog{args: map[string][]any{}}
-	openLogged := func(t *testing.T) *mapping.Store {
-		dir := t.TempDir()
+	openLogged := func(t testing.TB) *mapping.Store {
+		dir := emptyIn(t)
 		keys, err := mapping.LoadKeyFile(filepath.Join(dir, "gw.key"))
 		if err != nil {
 			t.Fatal(err)
@@ -64,6 +64,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 	t.Run("suites", func(t *testing.T) {
 		storetest.Queue(t, func(t *testing.T) storetest.HubQueue { return openLogged(t).Hub() })
 		storetest.Client(t, func(t *testing.T) client.Store { return openLogged(t).Client() })
+		peopleSuites(t, openLogged)
 		h := openLogged(t).Hub()
 		if _, _, err := h.Answer(t.Context(), room("1"), [32]byte{}); err != nil {
 			t.Error(err)
@@ -79,10 +80,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		}
 	})
 
-	db := openDB(t, filepath.Join(t.TempDir(), "gw.db"))
-	if _, err := mapping.Open(t.Context(), db, keysIn(t, t.TempDir(), "gw.key")); err != nil {
-		t.Fatal(err)
-	}
+	db := openDB(t, filepath.Join(emptyIn(t), "gw.db"))
 	explained := 0
 	for query, args := range log.args {
 		if !isQuery.MatchString(query) || !strings.Contains(query, "mimi_") || strings.Contains(query, "mimi_version") {
@@ -96,11 +94,13 @@ func TestQueriesUseIndexes(t *testing.T) {
 		scans := slices.ContainsFunc(scan.FindAllStringSubmatch(plan, -1), func(m []string) bool {
 			return !strings.HasSuffix(m[1], "_waiting_idx")
 		})
-		if scans && !wholeTable.MatchString(query) || strings.Contains(plan, "TEMP B-TREE") {
+		// The few sets of one contact are sorted by what is computed of them.
+		sorts := strings.Contains(plan, "TEMP B-TREE") && !strings.Contains(query, "MIN(not_after)")
+		if scans && !wholeTable.MatchString(query) || sorts {
 			t.Errorf("%s\nis done by\n%s", query, plan)
 		}
 	}
-	if explained < 50 {
+	if explained < 75 {
 		t.Errorf("only %d statements were seen", explained)
 	}
 }

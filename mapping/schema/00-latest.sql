@@ -167,6 +167,77 @@ CREATE TABLE mimi_event (
 );
 CREATE INDEX mimi_event_lane_idx ON mimi_event (lane, seq);
 
+-- The identity CAs of other providers (package identity). candidate and seen
+-- are NULL while a provider publishes the one that is pinned.
+CREATE TABLE mimi_pin (
+	domain    TEXT   NOT NULL PRIMARY KEY,
+	version   BIGINT NOT NULL,
+	pem       bytea,
+	pinned    BIGINT NOT NULL,
+	candidate bytea,
+	seen      BIGINT
+);
+CREATE INDEX mimi_pin_waiting_idx ON mimi_pin (domain) WHERE candidate IS NOT NULL;
+
+-- The establishment packages of local users (package connection), and the
+-- requests that have come for them.
+CREATE TABLE mimi_package (
+	ref         bytea    NOT NULL PRIMARY KEY,
+	user_uri    TEXT     NOT NULL,
+	suite       INTEGER  NOT NULL,
+	last_resort BOOLEAN  NOT NULL,
+	not_after   BIGINT   NOT NULL,
+	package     bytea,
+	secret      bytea,
+	used        BOOLEAN  NOT NULL,
+	handed_out  BOOLEAN  NOT NULL DEFAULT false
+);
+CREATE INDEX mimi_package_user_idx ON mimi_package (user_uri, suite, last_resort, not_after, ref);
+CREATE INDEX mimi_package_not_after_idx ON mimi_package (not_after);
+
+CREATE TABLE mimi_request_seen (
+	hash  bytea  NOT NULL PRIMARY KEY,
+	until BIGINT NOT NULL
+);
+CREATE INDEX mimi_request_seen_until_idx ON mimi_request_seen (until);
+
+-- The KeyPackages that this provider hands out (package keymaterial), and their
+-- private parts. No column of these tables names an account, and none refers to
+-- a table that does. reused is the same in all rows of a set.
+CREATE TABLE mimi_key_package (
+	token       bytea   NOT NULL,
+	set_uri     TEXT    NOT NULL,
+	slot        BIGINT  NOT NULL,
+	suite       INTEGER NOT NULL,
+	key_package bytea,
+	last_resort BOOLEAN NOT NULL,
+	not_after   BIGINT  NOT NULL,
+	reused      BIGINT  NOT NULL DEFAULT 0,
+	PRIMARY KEY (token, set_uri, slot)
+);
+CREATE INDEX mimi_key_package_kind_idx ON mimi_key_package (token, suite, last_resort, set_uri);
+CREATE INDEX mimi_key_package_not_after_idx ON mimi_key_package (not_after);
+
+CREATE TABLE mimi_key_private (
+	ref       bytea  NOT NULL PRIMARY KEY,
+	not_after BIGINT NOT NULL,
+	secret    bytea
+);
+CREATE INDEX mimi_key_private_not_after_idx ON mimi_key_private (not_after);
+
+CREATE TABLE mimi_nonce (
+	hash  bytea  NOT NULL PRIMARY KEY,
+	until BIGINT NOT NULL
+);
+CREATE INDEX mimi_nonce_until_idx ON mimi_nonce (until);
+
+CREATE TABLE mimi_pseudonym (
+	pseudonym TEXT   NOT NULL PRIMARY KEY,
+	times     BIGINT NOT NULL,
+	until     BIGINT NOT NULL
+);
+CREATE INDEX mimi_pseudonym_until_idx ON mimi_pseudonym (until);
+
 -- What the homeserver has told us: transactions, and their events while these
 -- are not handled.
 CREATE TABLE mimi_intake_transaction (

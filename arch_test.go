@@ -43,6 +43,19 @@ var imports = map[string][]string{
 	"mimi/provider":              {"mimi", "mimi/wire", "mimi/protocol"},
 	"mimi/peer":                  {"mimi", "mimi/wire", "mimi/protocol"},
 
+	"mimi/keymaterial": {
+		"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/identity", "mimi/protocol",
+	},
+	"mimi/internal/cache": {},
+	"mimi/mmr":            {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/room", "mimi/identity"},
+	"mimi/hub": {
+		"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/room", "mimi/identity", "mimi/mmr", "mimi/protocol", "mimi/internal/cache",
+	},
+	"mimi/client": {
+		"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/room", "mimi/identity", "mimi/mmr", "mimi/connection", "mimi/keymaterial",
+		"mimi/content", "mimi/protocol", "mimi/internal/cache", "github.com/google/uuid",
+	},
+
 	"mimi/storetest": {"mimi/...", "github.com/google/go-cmp"},
 	"mapping": {
 		"mimi", "mimi/mls", "mimi/hub", "mimi/client", "mimi/identity", "mimi/connection", "mimi/keymaterial",

@@ -1,0 +1,309 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
+)
+
+// told is what a transaction has to say once it is done.
+type told struct {
+	lanes []mimi.URI // with new events
+	after []func(ctx context.Context)
+}
+
+// tell stores an event.
+func (c *Client) tell(ctx context.Context, t *told, e *Event) error {
+	t.lanes = append(t.lanes, e.lane())
+	return e.store(ctx, c.cfg.Store)
+}
+
+// then runs f in a goroutine of its own once the transaction is done.
+func (t *told) then(f func(ctx context.Context)) { t.after = append(t.after, f) }
+
+// inRoom runs f in a transaction on a locked room, and stores what f changes of
+// its group.
+func (c *Client) inRoom(ctx context.Context, r *room, f func(ctx context.Context, t *told) error) error {
+	var t told
+	err := c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		t = told{}
+		if err := f(ctx, &t); err != nil {
+			return err
+		}
+		if r.record.Left {
+			return c.cfg.Store.DeleteRows(ctx, r.uri())
+		}
+		return c.save(ctx, r)
+	})
+	if err != nil {
+		return err
+	}
+	c.finish(&t)
+	c.waiters.change(r.uri())
+	return nil
+}
+
+// finish does what had to wait for the end of a transaction.
+func (c *Client) finish(t *told) {
+	for _, lane := range t.lanes {
+		c.events.wake(lane)
+	}
+	for _, f := range t.after {
+		c.spawn(f)
+	}
+}
+
+// applied brings everything behind a commit that the group has just applied: the
+// public room, wrapper keys, members, and what people are told.
+func (c *Client) applied(ctx context.Context, r *room, result *mls.CommitResult, accepted time.Time, t *told) error {
+	before := r.public()
+	view := &result.CommitView
+	actor := c.actor(r, view)
+	if !result.Active {
+		return c.gone(ctx, r, result, actor, accepted, t)
+	}
+	next, err := r.rules.Next(view)
+	if err != nil {
+		return fmt.Errorf("client: internal error: an applied commit breaks the rules: %w", err)
+	}
+	if err := c.rotate(r, before, next); err != nil {
+		return err
+	}
+	removed, err := c.removed(ctx, r, result, actor, accepted, t)
+	if err != nil {
+		return err
+	}
+	added, opened, err := c.added(ctx, r, view, accepted, t)
+	if err != nil {
+		return err
+	}
+	if view.External && len(added) == 1 {
+		actor = added[0]
+	}
+	if len(added)+len(removed) > 0 {
+		if err := c.tell(ctx, t, &Event{
+			Kind: EventMembers, Time: accepted, Room: r.uri(), Actor: actor, Added: added, Removed: removed,
+		}); err != nil {
+			return err
+		}
+	}
+	if err := c.renamed(ctx, r, before, actor, accepted, t); err != nil {
+		return err
+	}
+	if view.External {
+		if err := c.answered(ctx, r, view, opened, accepted, t); err != nil {
+			return err
+		}
+	}
+	uri := r.uri()
+	t.then(func(ctx context.Context) { c.outbox.wake(uri) })
+	if len(added) > 0 {
+		t.then(func(ctx context.Context) { c.introduce(ctx, uri) })
+	}
+	return nil
+}
+
+// actor says who made a commit. An external joiner is not known before its link
+// is opened.
+func (c *Client) actor(r *room, view *mls.CommitView) Person {
+	if view.External {
+		return Person{}
+	}
+	return c.person(r, view.Committer)
+}
+
+// rotate takes the room to its next state, with a new wrapper key after a removal,
+// and without those that nothing needs any more.
+func (c *Client) rotate(r *room, before, next *mmr.Room) error {
+	ring := r.ring
+	var err error
+	if next.Newest() != before.Newest() {
+		if ring, err = ring.Derive(r.suite, next.Policy().Mode, next.Epoch(), r.group); err != nil {
+			return err
+		}
+	}
+	live, err := ring.Live(next.Table(), next.Metadata())
+	if err == nil {
+		ring = live
+	} else if !errors.Is(err, identity.ErrKeys) {
+		return err
+	} // a key that is missing opens nothing; the others stay
+	if err := r.setPublic(next); err != nil {
+		return err
+	}
+	return r.setRing(ring)
+}
+
+// removed drops the members that a commit removed, and tells accounts that are
+// out of the room.
+func (c *Client) removed(ctx context.Context, r *room, result *mls.CommitResult, actor Person, accepted time.Time, t *told) ([]Person, error) {
+	var people []Person
+	for _, m := range result.Removed {
+		if r.replaced(result, m) {
+			continue
+		}
+		people = append(people, c.person(r, m.Index))
+		delete(r.members, m.Index)
+		if err := c.cfg.Store.DeleteMember(ctx, r.uri(), uint32(m.Index)); err != nil {
+			return nil, err
+		}
+	}
+	for _, index := range result.OwnRemoved {
+		if err := c.ownGone(ctx, r, index, actor, accepted, t); err != nil {
+			return nil, err
+		}
+	}
+	return people, nil
+}
+
+// replaced reports whether a removed leaf makes room for a new one of the same
+// user: a resync.
+func (r *room) replaced(result *mls.CommitResult, gone mls.Member) bool {
+	old, err := mmr.ReadCredential(gone.Leaf.Credential)
+	if err != nil || !result.External {
+		return false
+	}
+	for _, added := range result.Added {
+		fresh, err := mmr.ReadCredential(added.Leaf.Credential)
+		if err == nil && fresh.UserPseudonym == old.UserPseudonym {
+			return true
+		}
+	}
+	return false
+}
+
+// ownGone ends the membership of the account at a leaf.
+func (c *Client) ownGone(ctx context.Context, r *room, index mls.LeafIndex, actor Person, accepted time.Time, t *told) error {
+	for account, l := range r.own {
+		if mls.LeafIndex(l.Index) != index {
+			continue
+		}
+		delete(r.own, account)
+		if err := c.cfg.Store.DeleteLeaf(ctx, r.uri(), account); err != nil {
+			return err
+		}
+		if l.State == LeafLeaving {
+			actor = Person{User: account, Local: true}
+		}
+		if err := c.tell(ctx, t, &Event{Kind: EventGone, Time: accepted, Account: account, Room: r.uri(), Actor: actor}); err != nil {
+			return err
+		}
+		return c.disconnected(ctx, r, account)
+	}
+	return nil
+}
+
+// gone ends a room in which no account is left.
+func (c *Client) gone(ctx context.Context, r *room, result *mls.CommitResult, actor Person, accepted time.Time, t *told) error {
+	for _, index := range result.OwnRemoved {
+		if err := c.ownGone(ctx, r, index, actor, accepted, t); err != nil {
+			return err
+		}
+	}
+	r.record.Left = true
+	return c.cfg.Store.PutRoom(ctx, r.record)
+}
+
+// added opens the leaves that a commit brings or changes.
+func (c *Client) added(ctx context.Context, r *room, view *mls.CommitView, accepted time.Time, t *told) (people []Person, opened []*identity.OpenedLink, err error) {
+	put := func(i mls.LeafIndex) (*Member, *identity.OpenedLink, error) {
+		m, link, err := c.openLeaf(ctx, r, i, c.moment(accepted))
+		if err != nil {
+			return nil, nil, err
+		}
+		m.CommittedBy = uint32(view.Committer)
+		if link == nil {
+			if err := c.tell(ctx, t, &Event{
+				Kind: EventAlert, Time: accepted, Room: r.uri(), Actor: c.person(r, view.Committer), Reason: ReasonQuarantine,
+			}); err != nil {
+				return nil, nil, err
+			}
+		}
+		return m, link, c.putMember(ctx, r, m)
+	}
+	for _, a := range view.Added {
+		m, link, err := put(a.Index)
+		if err != nil {
+			return nil, nil, err
+		}
+		opened = append(opened, link)
+		if _, resync := view.Before.Member(a.Index); !resync || len(view.Removed) == 0 || !view.External {
+			people = append(people, c.personOf(m))
+		}
+	}
+	for _, u := range view.Updated {
+		if u.New.Credential.Equal(&u.Old.Credential) {
+			continue
+		}
+		if _, _, err := put(u.Index); err != nil {
+			return nil, nil, err
+		}
+	}
+	_, err = c.reopen(ctx, r)
+	return people, opened, err
+}
+
+// renamed tells of a new name of the room.
+func (c *Client) renamed(ctx context.Context, r *room, before *mmr.Room, actor Person, accepted time.Time, t *told) error {
+	if r.public().Metadata() == nil || before.Metadata() != nil && string(before.Metadata().Ciphertext) == string(r.public().Metadata().Ciphertext) {
+		return nil
+	}
+	name, err := r.name()
+	if err != nil {
+		c.cfg.Log.WarnContext(ctx, "room name does not open", "room", r.uri(), "err", err)
+		return nil
+	}
+	if old := string(r.record.Secret); old == name {
+		return nil
+	}
+	r.record.Secret = []byte(name)
+	if err := c.cfg.Store.PutRoom(ctx, r.record); err != nil {
+		return err
+	}
+	return c.tell(ctx, t, &Event{Kind: EventRoom, Time: accepted, Room: r.uri(), Actor: actor, Name: name})
+}
+
+// answered looks for the answer to an account's connection request in an external
+// Commit.
+func (c *Client) answered(ctx context.Context, r *room, view *mls.CommitView, opened []*identity.OpenedLink, accepted time.Time, t *told) error {
+	if r.record.Kind != RoomConnection {
+		return nil
+	}
+	contact, err := c.contactIn(ctx, r.uri(), r.record.Creator)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	secret, err := openContact(contact)
+	if err != nil {
+		return err
+	}
+	if contact.State != ContactAsked || secret.Asked == nil {
+		return nil
+	}
+	keys, err := secret.Asked.Accept(opened, view.AuthenticatedData.Safe)
+	if err != nil {
+		c.cfg.Log.WarnContext(ctx, "the answer to a connection request is not acceptable", "room", r.uri(), "err", err)
+		uri, account, leaf := r.uri(), contact.Account, view.Committer
+		t.then(func(ctx context.Context) { c.evict(ctx, uri, account, leaf) })
+		return c.tell(ctx, t, &Event{
+			Kind: EventRefused, Time: accepted, Account: contact.Account, Peer: contact.Peer, Reason: ReasonWrongPerson,
+		})
+	}
+	secret.Theirs, secret.Asked, secret.State = keys, nil, connection.Connected
+	contact.State = ContactConnected
+	if err := c.putContact(ctx, contact, secret); err != nil {
+		return err
+	}
+	uri, account := r.uri(), contact.Account
+	t.then(func(ctx context.Context) { c.sendProfile(ctx, account, uri) })
+	return c.tell(ctx, t, &Event{Kind: EventConnected, Time: accepted, Account: account, Peer: contact.Peer, Room: uri})
+}

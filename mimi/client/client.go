@@ -1,0 +1,309 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/internal/cache"
+	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
+)
+
+// A Hub is the hub of a room: this gateway's own, or that of another provider
+// over HTTPS. The room's domain says which. Answers and errors are those of
+// package protocol.
+type Hub interface {
+	Update(ctx context.Context, room mimi.URI, req *protocol.UpdateRequest) (*protocol.UpdateRoomResponse, error)
+	SubmitMessage(ctx context.Context, room mimi.URI, req *protocol.SubmitMessageRequest) (*protocol.SubmitMessageResponse, error)
+	GroupInfo(ctx context.Context, room mimi.URI, req *protocol.GroupInfoRequest) (*protocol.GroupInfoResponse, error)
+	JoinCode(ctx context.Context, req *protocol.JoinCodeRegistration) error
+	RelayKeyMaterial(ctx context.Context, req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error)
+}
+
+// An OwnHub is this gateway's: the only one that can make rooms.
+type OwnHub interface {
+	Create(ctx context.Context, room *mmr.Creation) error
+	// ExternalSender names the hub in the rooms of a cipher suite.
+	ExternalSender(id suite.ID) (mls.ExternalSender, error)
+}
+
+// Peers are the other providers.
+type Peers interface {
+	Directory(ctx context.Context, domain string) (*protocol.Directory, error)
+	// ConnectionPackage returns nil for a user that the provider does not know.
+	ConnectionPackage(ctx context.Context, user mimi.URI) ([]byte, error)
+	ConnectionRequest(ctx context.Context, req *protocol.ConnectionRequest) error
+}
+
+// People says who has an account at the homeserver.
+type People interface {
+	// Lookup returns the display name of the account with that localpart, or
+	// [ErrNoPerson] if there is none that may be reached.
+	Lookup(ctx context.Context, localpart string) (name string, err error)
+}
+
+// Config is what a client works with. All fields but Limits and Faults are
+// mandatory.
+type Config struct {
+	// Domain of this provider.
+	Domain string
+	// Suite of new rooms.
+	Suite *suite.Suite
+	Store Store
+	// Packages, Replays, KeyPackages, Privates, Nonces, Pseudonyms and Pins take
+	// part in the transactions of Store.
+	Packages    connection.Packages
+	Replays     connection.Replays
+	KeyPackages keymaterial.Store
+	Privates    keymaterial.Privates
+	Nonces      keymaterial.Nonces
+	Pseudonyms  keymaterial.Pseudonyms
+	Pins        identity.PinStore
+	// Hub reaches the hub of any room, OwnHub makes rooms here.
+	Hub    Hub
+	OwnHub OwnHub
+	Peers  Peers
+	People People
+	Sink   Sink
+	Clock  mimi.Clock
+	Random io.Reader
+	Log    *slog.Logger
+	Limits Limits
+	Faults Faults
+}
+
+// Limits bound what the client does and waits for. A zero field means its value
+// in [DefaultLimits].
+type Limits struct {
+	// Rooms is how many rooms are kept in memory.
+	Rooms int
+	// Users is how many users a new group may have.
+	Users uint32
+	// Attempts is how often a commit that lost to another one is made again.
+	Attempts int
+	// Call is how long one request to a hub or provider may take.
+	Call time.Duration
+	// CatchUp is how long a commit waits for the messages that it missed.
+	CatchUp time.Duration
+	// Send is how long a caller waits for the hub to accept a message, before it
+	// is told that the message is queued.
+	Send time.Duration
+	// Backoff and MaxBackoff are the first and the longest pause between attempts.
+	Backoff, MaxBackoff time.Duration
+	// RemovalStep and MaxRemoval are the unit and the most of how long a member
+	// waits for others to commit a pending removal (docs/mmr-profile.md, section
+	// 3).
+	RemovalStep, MaxRemoval time.Duration
+	// Memory is how long hashes of incoming requests are remembered.
+	Memory time.Duration
+	// ProfileMembers is the largest room in which a newcomer is told the names of
+	// those who are there.
+	ProfileMembers int
+	// Sets is how many KeyPackage sets may be made for one contact in SetPeriod.
+	Sets      int
+	SetPeriod time.Duration
+}
+
+// DefaultLimits returns the limits that apply where a Config says nothing.
+func DefaultLimits() Limits {
+	return Limits{
+		Rooms:          256,
+		Users:          1000,
+		Attempts:       8,
+		Call:           30 * time.Second,
+		CatchUp:        20 * time.Second,
+		Send:           20 * time.Second,
+		Backoff:        500 * time.Millisecond,
+		MaxBackoff:     2 * time.Minute,
+		RemovalStep:    2 * time.Second,
+		MaxRemoval:     time.Minute,
+		Memory:         7 * 24 * time.Hour,
+		ProfileMembers: 50,
+		Sets:           20,
+		SetPeriod:      time.Hour,
+	}
+}
+
+// A Client acts for the accounts of a provider. Its methods may be called
+// concurrently.
+type Client struct {
+	cfg       Config
+	pinner    *identity.Pinner
+	responder *connection.Responder
+	provider  *keymaterial.Provider
+	keys      *keys
+	rooms     *cache.Cache[mimi.URI, room]
+	tokens    tokens
+
+	inbox   *lanes
+	outbox  *lanes
+	events  *lanes
+	waiters waiters
+	timers  timers
+
+	mu   sync.Mutex
+	ctx  context.Context //nolint:containedctx // ends with Stop: the life of the goroutines, not of a call
+	end  context.CancelFunc
+	work sync.WaitGroup
+}
+
+// New returns a client. It does nothing before [Client.Start].
+func New(cfg Config) (*Client, error) {
+	if err := mimi.CheckDomain(cfg.Domain); err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	cfg.Limits.complete()
+	c := &Client{cfg: cfg, rooms: cache.New[mimi.URI, room](cfg.Limits.Rooms)}
+	c.keys = newKeys(&c.cfg)
+	c.pinner = identity.NewPinner(identity.PinnerConfig{Store: cfg.Pins, Clock: cfg.Clock, Log: cfg.Log, Alert: c.alertPin})
+	c.responder = connection.NewResponder(connection.ResponderConfig{
+		Packages: cfg.Packages, Replays: cfg.Replays, Authority: c.authority, Blocked: c.blocked,
+		Atomically: cfg.Store.Atomically, Clock: cfg.Clock,
+	})
+	c.provider = keymaterial.NewProvider(keymaterial.ProviderConfig{
+		Domain: cfg.Domain, Store: cfg.KeyPackages, Nonces: cfg.Nonces,
+		Keys:  func(context.Context) (identity.ProviderKeyRing, error) { return c.keys.material(), nil },
+		Slots: func(context.Context, keymaterial.TokenHash) (uint32, error) { return 1, nil },
+		Maker: c, MakeLimit: cfg.Limits.Sets, MakePeriod: cfg.Limits.SetPeriod,
+		Atomically: cfg.Store.Atomically, Clock: cfg.Clock, Log: cfg.Log,
+	})
+	c.inbox = newLanes(c, c.workInbox)
+	c.outbox = newLanes(c, c.workOutbox)
+	c.events = newLanes(c, c.workEvents)
+	return c, nil
+}
+
+func (l *Limits) complete() {
+	d := DefaultLimits()
+	for have, def := range map[*int]int{
+		&l.Rooms: d.Rooms, &l.Attempts: d.Attempts, &l.ProfileMembers: d.ProfileMembers, &l.Sets: d.Sets,
+	} {
+		if *have == 0 {
+			*have = def
+		}
+	}
+	for have, def := range map[*time.Duration]time.Duration{
+		&l.Call: d.Call, &l.CatchUp: d.CatchUp, &l.Send: d.Send, &l.Backoff: d.Backoff, &l.MaxBackoff: d.MaxBackoff,
+		&l.RemovalStep: d.RemovalStep, &l.MaxRemoval: d.MaxRemoval, &l.Memory: d.Memory, &l.SetPeriod: d.SetPeriod,
+	} {
+		if *have == 0 {
+			*have = def
+		}
+	}
+	if l.Users == 0 {
+		l.Users = d.Users
+	}
+}
+
+// Start loads or makes the provider's keys, and takes up what was left when the
+// client was stopped: commits without an answer, messages to send, messages that
+// came in, and events. The context is only for starting.
+func (c *Client) Start(ctx context.Context) error {
+	if err := c.forget(ctx); err != nil {
+		return err
+	}
+	if err := c.keys.load(ctx); err != nil {
+		return err
+	}
+	if err := c.loadTokens(ctx); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.ctx, c.end = context.WithCancel(context.WithoutCancel(ctx))
+	c.mu.Unlock()
+	return c.resume(ctx)
+}
+
+// forget drops what is remembered only against repeats.
+func (c *Client) forget(ctx context.Context) error {
+	now := c.cfg.Clock.Now()
+	horizon := now.Add(-c.cfg.Limits.Memory)
+	return errors.Join(
+		c.cfg.Store.ForgetIncoming(ctx, horizon),
+		c.cfg.Store.ForgetOutgoing(ctx, horizon),
+		c.cfg.Packages.ForgetPackages(ctx, now),
+		c.cfg.Replays.ForgetReplays(ctx, now),
+		c.cfg.KeyPackages.ForgetKeyPackages(ctx, now),
+		c.cfg.Privates.ForgetPrivates(ctx, now.Add(-identityGrace)),
+		c.cfg.Nonces.ForgetNonces(ctx, now),
+		c.cfg.Pseudonyms.ForgetPseudonyms(ctx, now),
+	)
+}
+
+// identityGrace is how long after its KeyPackage's end a private part still opens
+// a Welcome that comes late.
+const identityGrace = 30 * 24 * time.Hour
+
+// resume wakes everything that has something to do.
+func (c *Client) resume(ctx context.Context) error {
+	incoming, err := c.cfg.Store.RoomsWithIncoming(ctx)
+	if err != nil {
+		return fmt.Errorf("client: read the inbox: %w", err)
+	}
+	unaccepted, err := c.cfg.Store.Unaccepted(ctx)
+	if err != nil {
+		return fmt.Errorf("client: read the outbox: %w", err)
+	}
+	events, err := c.cfg.Store.EventLanes(ctx)
+	if err != nil {
+		return fmt.Errorf("client: read events: %w", err)
+	}
+	rooms, err := c.cfg.Store.Rooms(ctx)
+	if err != nil {
+		return fmt.Errorf("client: read rooms: %w", err)
+	}
+	for _, r := range rooms {
+		if !r.Left {
+			c.later(r.URI, 0, c.settle)
+		}
+	}
+	for _, lane := range incoming {
+		c.inbox.wake(lane)
+	}
+	for _, out := range unaccepted {
+		c.outbox.wake(out.Room)
+	}
+	for _, lane := range events {
+		c.events.wake(lane)
+	}
+	return nil
+}
+
+// Stop ends all work and waits for it.
+func (c *Client) Stop() {
+	c.mu.Lock()
+	if c.end != nil {
+		c.end()
+	}
+	c.mu.Unlock()
+	c.timers.stop()
+	c.work.Wait()
+}
+
+// spawn runs f until it is done or the client stops. It does nothing if the
+// client does not run.
+func (c *Client) spawn(f func(ctx context.Context)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx == nil || c.ctx.Err() != nil {
+		return
+	}
+	ctx := c.ctx
+	c.work.Go(func() { f(ctx) })
+}
+
+// call bounds a request to another provider.
+func (c *Client) call(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, c.cfg.Limits.Call)
+}

@@ -1,0 +1,358 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
+)
+
+// Connect asks a person elsewhere for a connection: it makes a connection room and
+// sends the request (docs/mmr-profile.md, section 4). The contact that it returns
+// is asked and not yet connected; [EventConnected] tells when it is. Nothing tells
+// that the person has declined.
+func (c *Client) Connect(ctx context.Context, account, peer mimi.URI) (*Contact, error) {
+	switch {
+	case account == peer:
+		return nil, ErrSelf
+	case peer.Domain == c.cfg.Domain:
+		return nil, ErrColleague
+	}
+	old, _, err := c.contact(ctx, account, peer)
+	switch {
+	case err == nil && old.State == ContactConnected:
+		return nil, ErrAlreadyConnected
+	case err == nil && old.State == ContactAsked && c.cfg.Clock.Now().Sub(old.Changed) < connection.RequestLifetime:
+		return nil, ErrAlreadyAsked
+	case err != nil && !errors.Is(err, ErrNotFound):
+		return nil, err
+	}
+	verified, err := c.packageOf(ctx, peer)
+	if err != nil {
+		return nil, err
+	}
+	if verified.Suite().ID() != c.cfg.Suite.ID() {
+		return nil, protocol.ErrNoProfile
+	}
+	if old != nil { // asked long ago, or blocked: what was is over
+		if err := c.cfg.Store.DeleteContact(ctx, old.ID); err != nil {
+			return nil, err
+		}
+	}
+	return c.ask(ctx, account, verified)
+}
+
+// packageOf fetches and verifies an establishment package.
+func (c *Client) packageOf(ctx context.Context, peer mimi.URI) (*connection.VerifiedPackage, error) {
+	directory, err := c.directory(ctx, peer.Domain)
+	if err != nil {
+		return nil, err
+	}
+	if directory.Profile == nil {
+		return nil, protocol.ErrNoProfile
+	}
+	authority, err := c.observe(ctx, peer.Domain)
+	if err != nil {
+		return nil, err
+	}
+	call, cancel := c.call(ctx)
+	defer cancel()
+	encoded, err := c.cfg.Peers.ConnectionPackage(call, peer)
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	if encoded == nil {
+		return nil, ErrNoPerson
+	}
+	var pkg connection.ConnectionEstablishmentPackage
+	if err := mls.Unmarshal(encoded, &pkg); err != nil {
+		return nil, fmt.Errorf("client: establishment package: %w", err)
+	}
+	return pkg.Verify(peer, authority, c.cfg.Clock.Now())
+}
+
+// ask makes the connection room and sends the request.
+func (c *Client) ask(ctx context.Context, account mimi.URI, pkg *connection.VerifiedPackage) (*Contact, error) {
+	wrapper, err := identity.NewWrapperKey(c.cfg.Suite, c.cfg.Random)
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.newRoom(ctx, account, RoomConnection, identity.ConnectionRoomPolicy(), wrapper, "")
+	if err != nil {
+		return nil, err
+	}
+	signer, _, err := c.signer(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	contact, secret, err := c.newContact(account, pkg.User(), ContactAsked)
+	if err != nil {
+		return nil, err
+	}
+	sealed, outgoing, err := connection.NewRequest(connection.RequestConfig{
+		Package: pkg, User: account, Client: signer, Room: r.uri(), WrapperKey: wrapper, Keys: *secret.Ours,
+		Clock: c.cfg.Clock, Random: c.cfg.Random,
+	})
+	if err != nil {
+		return nil, err
+	}
+	contact.Room, secret.Asked = r.uri(), outgoing
+	if err := c.registerCode(ctx, r, outgoing.JoiningCode, nil, c.cfg.Clock.Now().Add(connection.RequestLifetime), 1); err != nil {
+		return nil, err
+	}
+	if err := c.cfg.Store.Atomically(ctx, func(ctx context.Context) error { return c.putContact(ctx, contact, secret) }); err != nil {
+		return nil, err
+	}
+	call, cancel := c.call(ctx)
+	defer cancel()
+	err = c.cfg.Peers.ConnectionRequest(call, &protocol.ConnectionRequest{
+		Target: sealed.Target, PackageRef: sealed.Package[:], Request: sealed.Request,
+	})
+	if err != nil {
+		// It may have arrived all the same; the person can ask again.
+		return nil, errors.Join(unreachable(err), c.forgetAsked(ctx, contact, secret))
+	}
+	contact.Secret = nil
+	return contact, nil
+}
+
+// forgetAsked undoes a request that was not sent.
+func (c *Client) forgetAsked(ctx context.Context, contact *Contact, secret *connection.Contact) error {
+	return c.withRoom(ctx, contact.Room, func(r *room) error { return c.abandon(ctx, r, contact.Account) })
+}
+
+// registerCode makes a joining code of a room valid at its hub.
+func (c *Client) registerCode(ctx context.Context, r *room, code suite.Secret, bundle []byte, notAfter time.Time, uses uint32) error {
+	registration := &protocol.JoinCodeRegistration{
+		Room: r.uri(), CodeHash: protocol.HashJoiningCode(code.Bytes()), Bundle: bundle, NotAfter: notAfter, Uses: uses,
+	}
+	own := r.group.OwnLeaves()
+	if len(own) == 0 {
+		return ErrNotMember
+	}
+	key, ok := r.group.SignatureKey(own[0])
+	if !ok {
+		return ErrNotMember
+	}
+	if err := registration.Sign(r.suite, key); err != nil {
+		return err
+	}
+	call, cancel := c.call(ctx)
+	defer cancel()
+	if err := c.cfg.Hub.JoinCode(call, registration); err != nil {
+		return fmt.Errorf("client: register a joining code: %w", err)
+	}
+	return nil
+}
+
+// ConnectionPackage answers who wants to ask for a connection with a user here. It
+// makes the person an account if there is none. Who cannot be reached has none:
+// nil.
+func (c *Client) ConnectionPackage(ctx context.Context, _ string, user mimi.URI) ([]byte, error) {
+	if user.Domain != c.cfg.Domain {
+		return nil, nil
+	}
+	if _, err := c.cfg.Store.Account(ctx, user); errors.Is(err, ErrNotFound) {
+		name, err := c.cfg.People.Lookup(ctx, user.Localpart())
+		if errors.Is(err, ErrNoPerson) {
+			return nil, nil
+		} else if err != nil {
+			return nil, err
+		}
+		made, err := c.Provision(ctx, user.Localpart(), name)
+		if errors.Is(err, mimi.ErrHandle) || err == nil && made != user {
+			return nil, nil
+		} else if err != nil {
+			return nil, err
+		}
+	} else if err != nil {
+		return nil, err
+	}
+	var encoded []byte
+	return encoded, c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		stored, err := c.handOut(ctx, user)
+		if err == nil {
+			encoded = stored.Package
+		}
+		return err
+	})
+}
+
+// handOut returns a package that is used once, made now, beside one of last
+// resort that is there in any case.
+func (c *Client) handOut(ctx context.Context, user mimi.URI) (*connection.StoredPackage, error) {
+	single, last, err := c.cfg.Packages.CountPackages(ctx, user, c.cfg.Suite.ID(), c.cfg.Clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	if last == 0 {
+		if err := c.newPackage(ctx, user, true); err != nil {
+			return nil, err
+		}
+	}
+	if single == 0 {
+		if err := c.newPackage(ctx, user, false); err != nil {
+			return nil, err
+		}
+	}
+	return c.cfg.Packages.HandOut(ctx, user, c.cfg.Suite.ID(), c.cfg.Clock.Now())
+}
+
+func (c *Client) newPackage(ctx context.Context, user mimi.URI, lastResort bool) error {
+	signer, _, err := c.signer(ctx, user)
+	if err != nil {
+		return err
+	}
+	notBefore, notAfter := identity.KeyPackageLifetime(c.cfg.Clock.Now())
+	private, err := connection.NewPackage(connection.PackageConfig{
+		Suite: c.cfg.Suite, User: user, Client: signer, LastResort: lastResort, NotBefore: notBefore, NotAfter: notAfter, Random: c.cfg.Random,
+	})
+	if err != nil {
+		return err
+	}
+	stored, err := private.Stored()
+	if err != nil {
+		return err
+	}
+	return c.cfg.Packages.PutPackage(ctx, stored)
+}
+
+// ConnectionRequest takes in a request for a user here. Whatever becomes of it,
+// the sender gets the same answer; an error says that nothing was stored and that
+// sending it again makes sense.
+func (c *Client) ConnectionRequest(ctx context.Context, _ string, req *protocol.ConnectionRequest) error {
+	sealed := &connection.SealedRequest{Target: req.Target, Request: req.Request}
+	if copy(sealed.Package[:], req.PackageRef) != len(sealed.Package) {
+		return nil
+	}
+	var t told
+	err := c.responder.Receive(ctx, sealed, func(ctx context.Context, request *connection.IncomingRequest) error {
+		t = told{}
+		return c.asked(ctx, request, &t)
+	})
+	switch {
+	case err == nil:
+		c.finish(&t)
+		return nil
+	case refusedRequest(err):
+		c.cfg.Log.InfoContext(ctx, "dropped a connection request", "err", err)
+		return nil
+	default:
+		return fmt.Errorf("client: connection request: %w", err)
+	}
+}
+
+// refusedRequest reports whether a request failed for what it is, so that sending
+// it again is of no use.
+func refusedRequest(err error) bool {
+	for _, refusal := range []error{
+		connection.ErrUnknownPackage, connection.ErrPackageUsed, connection.ErrRequestDecrypt, connection.ErrRequestFormat,
+		connection.ErrRequestSignature, connection.ErrRecipient, connection.ErrRequestAge, connection.ErrReplay, connection.ErrBlocked,
+		identity.ErrCertificate, identity.ErrIssuer, identity.ErrDomain, identity.ErrValidity, identity.ErrPinChanged,
+		identity.ErrCredentialType, identity.ErrCACertificate, suite.ErrUnsupported, suite.ErrSignature, suite.ErrDecrypt,
+	} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
+}
+
+// asked stores a request that passed all checks, and tells its recipient.
+func (c *Client) asked(ctx context.Context, request *connection.IncomingRequest, t *told) error {
+	secret, err := request.Marshal()
+	if err != nil {
+		return err
+	}
+	ref := Ref(request.Ref())
+	now := c.cfg.Clock.Now()
+	if err := c.cfg.Store.PutRequest(ctx, &Request{
+		Ref: ref, Account: request.Recipient(), Peer: request.User(), Received: now, Secret: secret,
+	}); err != nil {
+		return err
+	}
+	return c.tell(ctx, t, &Event{Kind: EventAsked, Time: now, Account: request.Recipient(), Peer: request.User(), Request: ref})
+}
+
+// Requests returns the connection requests that wait for an account's decision,
+// oldest first.
+func (c *Client) Requests(ctx context.Context, account mimi.URI) ([]*Request, error) {
+	requests, err := c.cfg.Store.Requests(ctx, account)
+	for _, r := range requests {
+		r.Secret = nil
+	}
+	return requests, err
+}
+
+// request reads a request for an account.
+func (c *Client) request(ctx context.Context, account mimi.URI, ref Ref) (*connection.IncomingRequest, error) {
+	stored, err := c.cfg.Store.Request(ctx, ref)
+	if errors.Is(err, ErrNotFound) || err == nil && stored.Account != account {
+		return nil, ErrNoRequest
+	} else if err != nil {
+		return nil, err
+	}
+	return connection.UnmarshalIncoming(stored.Secret)
+}
+
+// Decline drops a connection request. Nobody is told: the asker cannot tell a
+// decline from a request that was never read.
+func (c *Client) Decline(ctx context.Context, account mimi.URI, ref Ref) error {
+	request, err := c.request(ctx, account, ref)
+	if err != nil {
+		return err
+	}
+	if err := c.cfg.Faults.declined(ctx, c, request); err != nil {
+		return err
+	}
+	return c.cfg.Store.DeleteRequest(ctx, ref)
+}
+
+// Accept accepts a connection request: the account joins the connection room, with
+// its answer in the external Commit (docs/mmr-profile.md, section 4). It returns
+// the room.
+func (c *Client) Accept(ctx context.Context, account mimi.URI, ref Ref) (mimi.URI, error) {
+	request, err := c.request(ctx, account, ref)
+	if err != nil {
+		return mimi.URI{}, err
+	}
+	uri := request.Room()
+	for range c.cfg.Limits.Attempts {
+		err = c.withSlot(ctx, uri, func(r *room) (*room, error) {
+			if r != nil {
+				// Joined before, perhaps without learning that it succeeded.
+				return r, c.settleRoom(ctx, r)
+			}
+			return c.joinConnection(ctx, account, request)
+		})
+		if _, again := errors.AsType[*errAgain](err); !again {
+			break
+		}
+	}
+	return uri, err
+}
+
+// accepted stores the contact that an account is about to have.
+func (c *Client) accepted(ctx context.Context, r *room, account mimi.URI, request *connection.IncomingRequest, keys *connection.Keys) error {
+	old, _, err := c.contact(ctx, account, request.User())
+	if err == nil {
+		err = c.cfg.Store.DeleteContact(ctx, old.ID)
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	contact, secret, err := c.newContact(account, request.User(), ContactConnected)
+	if err != nil {
+		return err
+	}
+	theirs := request.Theirs()
+	contact.Room, secret.Ours, secret.Theirs = r.uri(), keys, &theirs
+	return c.putContact(ctx, contact, secret)
+}

@@ -1,0 +1,263 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
+)
+
+// newContact makes a contact that is not stored yet.
+func (c *Client) newContact(account, peer mimi.URI, state ContactState) (*Contact, *connection.Contact, error) {
+	id, err := uuid.NewRandomFromReader(c.cfg.Random)
+	if err != nil {
+		return nil, nil, fmt.Errorf("client: contact id: %w", err)
+	}
+	ours, err := connection.NewKeys(c.cfg.Random)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Contact{ID: id.String(), Account: account, Peer: peer, State: state}, &connection.Contact{Peer: peer, Ours: &ours}, nil
+}
+
+// contact reads a contact with its secrets. It fails with [ErrNotFound].
+func (c *Client) contact(ctx context.Context, account, peer mimi.URI) (*Contact, *connection.Contact, error) {
+	stored, err := c.cfg.Store.Contact(ctx, account, peer)
+	if err != nil {
+		return nil, nil, err
+	}
+	secret, err := openContact(stored)
+	return stored, secret, err
+}
+
+func openContact(stored *Contact) (*connection.Contact, error) {
+	secret := &connection.Contact{}
+	if err := wire.Unmarshal(stored.Secret, secret); err != nil {
+		return nil, fmt.Errorf("client: stored contact: %w", err)
+	}
+	return secret, nil
+}
+
+// contactStates says in the terms of package connection how far a contact is.
+var contactStates = map[ContactState]connection.State{
+	ContactAsked: connection.Requested, ContactConnected: connection.Connected, ContactColleague: connection.Connected,
+	ContactBlocked: connection.Blocked,
+}
+
+// putContact stores a contact with its secrets.
+func (c *Client) putContact(ctx context.Context, contact *Contact, secret *connection.Contact) error {
+	secret.State, secret.Room = contactStates[contact.State], contact.Room
+	b, err := wire.Marshal(secret)
+	if err != nil {
+		return fmt.Errorf("client: store a contact: %w", err)
+	}
+	contact.Secret, contact.Changed = b, c.cfg.Clock.Now()
+	if err := c.cfg.Store.PutContact(ctx, contact); err != nil {
+		return err
+	}
+	c.tokens.put(secret, contact)
+	return nil
+}
+
+// contactIn returns the contact of an account whose connection room this is, or
+// [ErrNotFound].
+func (c *Client) contactIn(ctx context.Context, room, account mimi.URI) (*Contact, error) {
+	all, err := c.cfg.Store.Contacts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, contact := range all {
+		if contact.Room == room && contact.Account == account {
+			return contact, nil
+		}
+	}
+	return nil, ErrNotFound
+}
+
+// disconnected ends the connection whose room an account has left
+// (docs/mmr-profile.md, section 7).
+func (c *Client) disconnected(ctx context.Context, r *room, account mimi.URI) error {
+	if r.record.Kind != RoomConnection {
+		return nil
+	}
+	contact, err := c.contactIn(ctx, r.uri(), account)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	secret, err := openContact(contact)
+	if err != nil {
+		return err
+	}
+	if secret.Ours != nil {
+		token := keymaterial.HashToken(secret.Ours.Token)
+		c.tokens.drop(token)
+		if err := c.cfg.KeyPackages.DeleteToken(ctx, token); err != nil {
+			return err
+		}
+	}
+	return c.cfg.Store.DeleteContact(ctx, contact.ID)
+}
+
+// Contacts returns whom an account has asked, is connected with, or has blocked.
+// Colleagues are not among them.
+func (c *Client) Contacts(ctx context.Context, account mimi.URI) ([]*Contact, error) {
+	all, err := c.cfg.Store.Contacts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []*Contact
+	for _, contact := range all {
+		if contact.Account == account && contact.State != ContactColleague {
+			contact.Secret = nil
+			out = append(out, contact)
+		}
+	}
+	return out, nil
+}
+
+func (c *Client) blocked(ctx context.Context, user, requester mimi.URI) (bool, error) {
+	contact, err := c.cfg.Store.Contact(ctx, user, requester)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && contact.State == ContactBlocked, err
+}
+
+// colleague returns the contact of one account with another one here, and makes
+// it and its mirror image if need be: the operator is the same, so nobody has to
+// be asked.
+func (c *Client) colleague(ctx context.Context, account, peer mimi.URI) (secret *connection.Contact, err error) {
+	return secret, c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		_, secret, err = c.contact(ctx, account, peer)
+		if !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if _, err := c.cfg.Store.Account(ctx, peer); errors.Is(err, ErrNotFound) {
+			return ErrNoPerson
+		} else if err != nil {
+			return err
+		}
+		mine, mySecret, err := c.newContact(account, peer, ContactColleague)
+		if err != nil {
+			return err
+		}
+		theirs, theirSecret, err := c.newContact(peer, account, ContactColleague)
+		if err != nil {
+			return err
+		}
+		mySecret.Theirs, theirSecret.Theirs = theirSecret.Ours, mySecret.Ours
+		secret = mySecret
+		return errors.Join(c.putContact(ctx, mine, mySecret), c.putContact(ctx, theirs, theirSecret))
+	})
+}
+
+// tokens finds the contact that was given a connection token. It is in memory
+// alone: no column of the database joins key material to an account
+// (docs/mmr-profile.md, section 5).
+type tokens struct {
+	mu     sync.RWMutex
+	byHash map[keymaterial.TokenHash]tokenOwner
+}
+
+type tokenOwner struct{ account, peer mimi.URI }
+
+func (t *tokens) put(secret *connection.Contact, contact *Contact) {
+	if secret.Ours == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byHash == nil {
+		t.byHash = map[keymaterial.TokenHash]tokenOwner{}
+	}
+	t.byHash[keymaterial.HashToken(secret.Ours.Token)] = tokenOwner{contact.Account, contact.Peer}
+}
+
+func (t *tokens) drop(hash keymaterial.TokenHash) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.byHash, hash)
+}
+
+func (t *tokens) owner(hash keymaterial.TokenHash) (tokenOwner, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	o, ok := t.byHash[hash]
+	return o, ok
+}
+
+// loadTokens fills tokens from the store.
+func (c *Client) loadTokens(ctx context.Context) error {
+	all, err := c.cfg.Store.Contacts(ctx)
+	if err != nil {
+		return fmt.Errorf("client: read contacts: %w", err)
+	}
+	for _, contact := range all {
+		secret, err := openContact(contact)
+		if err != nil {
+			return err
+		}
+		c.tokens.put(secret, contact)
+	}
+	return nil
+}
+
+// MakeSet implements [keymaterial.Maker]: it makes a set for the contact that was
+// given a token.
+func (c *Client) MakeSet(ctx context.Context, token keymaterial.TokenHash, s mls.CipherSuite) ([]keymaterial.Row, error) {
+	owner, ok := c.tokens.owner(token)
+	if !ok {
+		return nil, keymaterial.ErrUnknownToken
+	}
+	_, secret, err := c.contact(ctx, owner.account, owner.peer)
+	if errors.Is(err, ErrNotFound) {
+		return nil, keymaterial.ErrUnknownToken
+	} else if err != nil {
+		return nil, err
+	}
+	// Key material is for those who are connected, both ways
+	// (docs/mmr-profile.md, section 4).
+	if s != c.cfg.Suite.ID() || secret.State != connection.Connected || secret.Ours == nil {
+		return nil, keymaterial.ErrUnknownToken
+	}
+	signer, account, err := c.signer(ctx, owner.account)
+	if err != nil {
+		return nil, err
+	}
+	queueKey, ok := c.keys.queue().Newest()
+	if !ok {
+		return nil, errors.New("client: internal error: no queue key")
+	}
+	rows, privates, err := keymaterial.NewSet(keymaterial.SetConfig{
+		Suite: c.cfg.Suite, Account: owner.account, Peer: owner.peer, Key: secret.Ours.Key, Token: secret.Ours.Token,
+		Slots:    []keymaterial.Slot{{Client: signer, Queue: c.queueID(account)}},
+		QueueKey: queueKey, Clock: c.cfg.Clock, Random: c.cfg.Random,
+		Set: c.cfg.Faults.pseudonym(owner.account),
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range privates {
+		if err := c.cfg.Privates.PutPrivate(ctx, &privates[i]); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// queueID is the queue of an account, for a new leaf.
+func (c *Client) queueID(account *accountSecret) identity.QueueID {
+	_, notAfter := identity.KeyPackageLifetime(c.cfg.Clock.Now())
+	return identity.QueueID{ID: account.queue, NotAfter: uint64(notAfter.Unix())}
+}

@@ -1,0 +1,232 @@
+package client
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
+	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
+)
+
+// CreateRoom makes a group at this gateway's hub and invites people. Whom it could
+// not invite it returns with the reason; the room exists all the same.
+func (c *Client) CreateRoom(ctx context.Context, account mimi.URI, name string, invite []mimi.URI) (room mimi.URI, failed map[mimi.URI]error, err error) {
+	policy := identity.MinimalMetadataPolicy{
+		Requirement: identity.RequireAll, Mode: identity.WrapperEpochRotated, MaxUsers: c.cfg.Limits.Users,
+	}
+	wrapper, err := identity.NewWrapperKey(c.cfg.Suite, c.cfg.Random)
+	if err != nil {
+		return mimi.URI{}, nil, err
+	}
+	r, err := c.newRoom(ctx, account, RoomGroup, policy, wrapper, name)
+	if err != nil {
+		return mimi.URI{}, nil, err
+	}
+	for _, user := range invite {
+		if err := c.Invite(ctx, account, r.uri(), user); err != nil {
+			if failed == nil {
+				failed = map[mimi.URI]error{}
+			}
+			failed[user] = err
+		}
+	}
+	return r.uri(), failed, nil
+}
+
+// newRoom makes a room with one member.
+func (c *Client) newRoom(ctx context.Context, account mimi.URI, kind RoomKind, policy identity.MinimalMetadataPolicy, wrapper identity.WrapperKey, name string) (*room, error) {
+	uri, err := mimi.NewID(c.cfg.Domain, mimi.KindRoom, c.cfg.Random)
+	if err != nil {
+		return nil, err
+	}
+	ring, err := identity.NewKeyRing(wrapper)
+	if err != nil {
+		return nil, err
+	}
+	me, err := c.newLeaf(ctx, account, mimi.URI{})
+	if err != nil {
+		return nil, err
+	}
+	r := &room{
+		record: &Room{URI: uri, Kind: kind, Creator: account}, suite: c.cfg.Suite, rules: mmr.NewRules(nil),
+		own: map[mimi.URI]*Leaf{account: {Room: uri, Account: account, State: LeafJoined}}, members: map[mls.LeafIndex]*Member{},
+	}
+	if err := r.setRing(ring); err != nil {
+		return nil, err
+	}
+	creation, err := c.createGroup(ctx, r, me, policy, name)
+	if err != nil {
+		return nil, fmt.Errorf("client: make a room: %w", err)
+	}
+	if err := c.cfg.OwnHub.Create(ctx, creation); err != nil {
+		return nil, fmt.Errorf("client: make a room: %w", err)
+	}
+	err = c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		if err := c.cfg.Store.PutRoom(ctx, r.record); err != nil {
+			return err
+		}
+		if err := c.save(ctx, r); err != nil {
+			return err
+		}
+		if err := c.cfg.Store.PutLeaf(ctx, r.own[account]); err != nil {
+			return err
+		}
+		m, _, err := c.openLeaf(ctx, r, 0, c.moment(c.cfg.Clock.Now()))
+		if err != nil {
+			return err
+		}
+		return c.putMember(ctx, r, m)
+	})
+	return r, err
+}
+
+// createGroup makes the group of a new room and what its hub is given.
+func (c *Client) createGroup(ctx context.Context, r *room, me *leaf, policy identity.MinimalMetadataPolicy, name string) (*mmr.Creation, error) {
+	groupID := identity.GroupID(r.uri())
+	extensions, err := c.groupExtensions(r, me, &policy, name)
+	if err != nil {
+		return nil, err
+	}
+	cfg := c.groupConfig(r.rules, r.suite, groupID, &r.ring)
+	if r.group, err = mls.Create(ctx, cfg, mls.CreateParams{
+		CipherSuite: r.suite.ID(), GroupID: groupID, Leaf: me.params, Extensions: extensions,
+	}); err != nil {
+		return nil, err
+	}
+	key, err := me.identity.Wrap(r.suite, groupID, r.ring.Newest(), c.cfg.Random)
+	if err != nil {
+		return nil, err
+	}
+	table := &identity.IdentityLinkTable{GroupID: groupID, Entries: []identity.IdentityLinkEntry{{Leaf: 0, Key: key}}}
+	public, err := mmr.Open(r.suite, r.group.View(), 0, table)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.setPublic(public); err != nil {
+		return nil, err
+	}
+	options, err := publicGroupInfo(r, public, r.ring)
+	if err != nil {
+		return nil, err
+	}
+	gi, err := r.group.GroupInfo(0, options)
+	if err != nil {
+		return nil, err
+	}
+	return &mmr.Creation{GroupInfo: gi, Tree: r.group.RatchetTree(), Table: table}, nil
+}
+
+// groupExtensions returns the GroupContext extensions of a new room
+// (docs/mmr-profile.md, sections 2 and 3).
+func (c *Client) groupExtensions(r *room, me *leaf, policy *identity.MinimalMetadataPolicy, name string) (mls.Extensions, error) {
+	instance := rules.Cooperative()
+	var metadata *identity.EncryptedRoomMetadata
+	if policy.ConnectionRoom {
+		instance = rules.ConnectionRoom()
+	} else {
+		var err error
+		if metadata, err = c.sealName(r, r.ring.Newest(), name); err != nil {
+			return nil, err
+		}
+	}
+	dictionary, err := identity.GroupComponents(policy, metadata)
+	if err != nil {
+		return nil, err
+	}
+	components, err := rules.InitialComponents(me.identity.TBS().UserPseudonym, instance)
+	if err != nil {
+		return nil, err
+	}
+	for id, data := range components {
+		dictionary = dictionary.With(mls.ComponentID(id), data)
+	}
+	dictionary = c.cfg.Faults.components(dictionary, name)
+	required := identity.RequiredCapabilities()
+	requiredExtension, err := required.Extension()
+	if err != nil {
+		return nil, err
+	}
+	sender, err := c.cfg.OwnHub.ExternalSender(r.suite.ID())
+	if err != nil {
+		return nil, err
+	}
+	senders, err := mls.ExternalSendersExtension(sender)
+	if err != nil {
+		return nil, err
+	}
+	app, err := dictionary.Extension()
+	return mls.Extensions{requiredExtension, senders, app}, err
+}
+
+// sealName encrypts a room's name for its members.
+func (c *Client) sealName(r *room, key identity.WrapperKey, name string) (*identity.EncryptedRoomMetadata, error) {
+	plaintext, err := rules.Encode(&rules.RoomMetadata{URI: r.uri().String(), Name: name})
+	if err != nil {
+		return nil, fmt.Errorf("client: room name: %w", err)
+	}
+	return key.SealMetadata(r.suite, identity.GroupID(r.uri()), plaintext, c.cfg.Random)
+}
+
+// name returns the room's name as its members see it, or "" if there is none.
+func (r *room) name() (string, error) {
+	sealed := r.public().Metadata()
+	if sealed == nil {
+		return "", nil
+	}
+	plaintext, err := r.ring.OpenMetadata(r.suite, r.public().GroupID(), sealed)
+	if err != nil {
+		return "", fmt.Errorf("client: room name: %w", err)
+	}
+	metadata, err := rules.Decode[rules.RoomMetadata](plaintext)
+	if err != nil {
+		return "", fmt.Errorf("client: room name: %w", err)
+	}
+	return metadata.Name, nil
+}
+
+// publicGroupInfo is what the hub is told of a room with these keys.
+func publicGroupInfo(r *room, public *mmr.Room, ring identity.KeyRing) (mls.GroupInfoOptions, error) {
+	state, err := identity.NewLinkState(r.suite, public.Table(), ring.Newest())
+	if err != nil {
+		return mls.GroupInfoOptions{}, err
+	}
+	dictionary, err := state.PublicComponents()
+	if err != nil {
+		return mls.GroupInfoOptions{}, err
+	}
+	extension, err := dictionary.Extension()
+	return mls.GroupInfoOptions{Extensions: mls.Extensions{extension}, ExternalPub: true}, err
+}
+
+// groupInfos is the [mls.GroupInfoFunc] of every commit in a room
+// (docs/mmr-profile.md, section 3, "Two GroupInfos").
+func (r *room) groupInfos(next *mls.NextEpoch) (public, welcome mls.GroupInfoOptions, err error) {
+	view := next.Commit()
+	after, err := r.rules.Next(view)
+	if err != nil {
+		return public, welcome, err
+	}
+	ring := r.ring
+	if after.Newest() != r.public().Newest() {
+		if ring, err = ring.Derive(r.suite, after.Policy().Mode, after.Epoch(), next); err != nil {
+			return public, welcome, err
+		}
+	}
+	if public, err = publicGroupInfo(r, after, ring); err != nil || view.External {
+		return public, welcome, err
+	}
+	live, err := ring.Live(after.Table(), after.Metadata())
+	if err != nil {
+		return public, welcome, err
+	}
+	components, err := identity.WelcomeKeys{Keys: live.Keys(), Table: after.Table()}.ForWelcome(r.suite)
+	if err != nil {
+		return public, welcome, err
+	}
+	extension, err := components.Dictionary().Extension()
+	welcome.Extensions = mls.Extensions{extension}
+	return public, welcome, err
+}

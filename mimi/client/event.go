@@ -1,0 +1,149 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+)
+
+// An EventKind says what an [Event] reports.
+type EventKind string
+
+// The kinds of events, with the fields of [Event] that each one uses besides
+// Kind and Time.
+const (
+	// EventAsked: Peer asks Account for a connection. Request names the request
+	// for [Client.Accept] and [Client.Decline].
+	EventAsked EventKind = "asked"
+	// EventConnected: Account and Peer are connected, by Account's acceptance or
+	// by Peer's. Room is their connection room.
+	EventConnected EventKind = "connected"
+	// EventRefused: what Account had started with Peer failed for good, for
+	// Reason. A declined request is never reported: it looks like an unanswered
+	// one.
+	EventRefused EventKind = "refused"
+	// EventInvited: Actor added Account to Room. Nothing is sent for Account
+	// before [Client.Join]; [Client.Leave] declines.
+	EventInvited EventKind = "invited"
+	// EventMembers: Actor added Added to, or removed Removed from Room, or they
+	// left by themselves. The truth is in [Client.Room].
+	EventMembers EventKind = "members"
+	// EventGone: Account is not a member of Room any more. Actor removed it, or
+	// is Account if it left.
+	EventGone EventKind = "gone"
+	// EventRoom: the name of Room is Name now.
+	EventRoom EventKind = "room"
+	// EventMessage: Actor sent Content, whose message id is Message, in Room.
+	EventMessage EventKind = "message"
+	// EventName: Peer has told the members of Room that its display name is
+	// Name.
+	EventName EventKind = "name"
+	// EventAlert: something in Room, or about Peer, needs a person's attention.
+	// Reason says what.
+	EventAlert EventKind = "alert"
+)
+
+// A Person is somebody in a room.
+type Person struct {
+	// User is the real address, or zero if the identity link did not open: then
+	// the person is unverified, and only Pseudonym is known.
+	User mimi.URI `json:"user,omitzero"`
+	// Pseudonym is the user pseudonym in the room of the event.
+	Pseudonym mimi.URI `json:"pseudonym,omitzero"`
+	// Local says that the person has an account here.
+	Local bool `json:"local,omitzero"`
+}
+
+// A Reason is a code for something that went wrong. The Matrix side has a
+// sentence and a next step for each.
+type Reason string
+
+// The reasons of EventRefused and EventAlert.
+const (
+	// ReasonWrongPerson: somebody else than the person asked has answered a
+	// connection request, and was removed.
+	ReasonWrongPerson Reason = "wrong-person"
+	// ReasonExpired: a request was not answered in time.
+	ReasonExpired Reason = "expired"
+	// ReasonRoomGone: the room that a request or invitation was for is gone.
+	ReasonRoomGone Reason = "room-gone"
+	// ReasonQuarantine: the identity link of a member of the room does not open.
+	// Actor is the member who brought it.
+	ReasonQuarantine Reason = "quarantine"
+	// ReasonIdentityCA: Peer's provider uses another identity CA than before.
+	ReasonIdentityCA Reason = "identity-ca"
+	// ReasonResync: the gateway lost track of the room and joined it anew;
+	// messages may be missing.
+	ReasonResync Reason = "resync"
+	// ReasonLost: the gateway lost track of the room and cannot come back by
+	// itself. A member has to add the person again.
+	ReasonLost Reason = "lost"
+	// ReasonPoisoned: a member's commit was invalid for everybody.
+	ReasonPoisoned Reason = "poisoned"
+)
+
+// An Event is something that the Matrix side has to show.
+type Event struct {
+	Kind EventKind `json:"kind"`
+	// Seq is a number that no other event has; a repeat of an event has the same.
+	Seq uint64 `json:"-"`
+	// Time is the hub's for what happened in a room, and ours otherwise.
+	Time time.Time `json:"time"`
+	// Account that the event is for; zero if it is for all in Room.
+	Account mimi.URI `json:"account,omitzero"`
+	Room    mimi.URI `json:"room,omitzero"`
+	Peer    mimi.URI `json:"peer,omitzero"`
+	Actor   Person   `json:"actor,omitzero"`
+	Added   []Person `json:"added,omitempty"`
+	Removed []Person `json:"removed,omitempty"`
+	Request Ref      `json:"request,omitzero"`
+	Message []byte   `json:"message,omitempty"`
+	Content []byte   `json:"content,omitempty"`
+	Name    string   `json:"name,omitempty"`
+	Reason  Reason   `json:"reason,omitempty"`
+}
+
+// A Ref names a connection request: its request_ref (mmr-profile.md, section 4).
+type Ref [32]byte
+
+// String returns the form that people type: the first octets in hexadecimal.
+func (r Ref) String() string { return fmt.Sprintf("%x", r[:4]) }
+
+// A Sink is told what has happened.
+type Sink interface {
+	// Deliver shows an event. Events of one room, and those of one account that
+	// belong to no room, are delivered one after another in order; others at the
+	// same time. When Deliver returns nil, the event is forgotten; otherwise, or
+	// after a crash, it is delivered again, so showing an event twice must have
+	// the effect of showing it once.
+	Deliver(ctx context.Context, event *Event) error
+}
+
+// lane returns what the event is in order with.
+func (e *Event) lane() mimi.URI {
+	if e.Room.IsZero() {
+		return e.Account
+	}
+	return e.Room
+}
+
+// store writes the event for delivery. It is called in a transaction, and
+// delivery starts once that is done: see [Client.wake].
+func (e *Event) store(ctx context.Context, store Events) error {
+	secret, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("client: encode %s event: %w", e.Kind, err)
+	}
+	return store.AddEvent(ctx, &StoredEvent{Lane: e.lane(), Secret: secret})
+}
+
+func loadEvent(stored *StoredEvent) (*Event, error) {
+	e := &Event{Seq: stored.Seq}
+	if err := json.Unmarshal(stored.Secret, e); err != nil {
+		return nil, fmt.Errorf("client: decode event %d: %w", stored.Seq, err)
+	}
+	return e, nil
+}

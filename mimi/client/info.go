@@ -1,0 +1,128 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
+)
+
+// A RoomInfo is what members see of a room.
+type RoomInfo struct {
+	Room mimi.URI
+	Kind RoomKind
+	// Name is empty in connection rooms.
+	Name    string
+	Epoch   uint64
+	Members []RoomMember
+}
+
+// A RoomMember is a user of a room, with one leaf or more.
+type RoomMember struct {
+	Person
+	// Client is the real client of the user's first leaf, or zero.
+	Client mimi.URI
+	// Admin says that the user may remove others.
+	Admin bool
+	// State of a local account's membership; zero for others.
+	State LeafState
+	// Expired says that the certificate of the user's client has ended.
+	Expired bool
+}
+
+// Room returns what members see of a room. It fails with [ErrNotMember] if no
+// account is in it.
+func (c *Client) Room(ctx context.Context, uri mimi.URI) (*RoomInfo, error) {
+	info := &RoomInfo{Room: uri}
+	err := c.withRoom(ctx, uri, func(r *room) error {
+		name, err := r.name()
+		if err != nil {
+			name = string(r.record.Secret)
+		}
+		info.Kind, info.Name, info.Epoch = r.record.Kind, name, r.group.Epoch()
+		info.Members = nil
+		for _, i := range r.public().Leaves() {
+			m, ok := r.members[i]
+			if !ok || slices.ContainsFunc(info.Members, func(o RoomMember) bool { return o.Pseudonym == m.UserPseudonym }) {
+				continue
+			}
+			member := RoomMember{
+				Person: c.personOf(m), Client: m.Client,
+				Admin:   r.public().State().Role(m.UserPseudonym) == rules.RoleAdmin,
+				Expired: !m.NotAfter.IsZero() && c.cfg.Clock.Now().After(m.NotAfter),
+			}
+			if l, ok := r.own[m.User]; ok && mls.LeafIndex(l.Index) == i {
+				member.State = l.State
+			}
+			info.Members = append(info.Members, member)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return info, nil
+}
+
+// RoomsOf returns the rooms that an account is in, or invited to.
+func (c *Client) RoomsOf(ctx context.Context, account mimi.URI) ([]*Leaf, error) {
+	return c.cfg.Store.LeavesOf(ctx, account)
+}
+
+// Account returns a local account. It fails with [ErrNotFound].
+func (c *Client) Account(ctx context.Context, user mimi.URI) (*Account, error) {
+	a, err := c.cfg.Store.Account(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	a.Secret = nil
+	return a, nil
+}
+
+// IdentityCA returns the provider's identity CA in PEM, and its keymaterial key,
+// for the directory document.
+func (c *Client) IdentityCA() (*identity.Authority, []identity.ProviderKey, error) {
+	c.keys.mu.RLock()
+	defer c.keys.mu.RUnlock()
+	newest, ok := c.keys.tokens.Newest()
+	if !ok || c.keys.authority == nil {
+		return nil, nil, errors.New("client: not started")
+	}
+	return c.keys.authority, []identity.ProviderKey{newest}, nil
+}
+
+// alertPin tells every account that has a contact at a domain that the domain
+// shows another identity CA than before.
+func (c *Client) alertPin(ctx context.Context, change identity.PinChange) {
+	c.spawn(func(ctx context.Context) {
+		contacts, err := c.cfg.Store.Contacts(ctx)
+		if err != nil {
+			c.cfg.Log.ErrorContext(ctx, "could not tell of a changed identity CA", "peer", change.Domain, "err", err)
+			return
+		}
+		var t told
+		err = c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+			t = told{}
+			for _, contact := range contacts {
+				if contact.Peer.Domain != change.Domain {
+					continue
+				}
+				if err := c.tell(ctx, &t, &Event{
+					Kind: EventAlert, Time: c.cfg.Clock.Now(), Account: contact.Account, Peer: contact.Peer, Reason: ReasonIdentityCA,
+				}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			c.cfg.Log.ErrorContext(ctx, "could not tell of a changed identity CA", "peer", change.Domain, "err", err)
+			return
+		}
+		c.finish(&t)
+	})
+}

@@ -1,0 +1,323 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
+	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
+)
+
+// joinConnection joins the connection room of a request, after the responder's
+// checks of the room (docs/mmr-profile.md, section 4).
+func (c *Client) joinConnection(ctx context.Context, account mimi.URI, request *connection.IncomingRequest) (*room, error) {
+	me, err := c.newLeaf(ctx, account, mimi.URI{})
+	if err != nil {
+		return nil, err
+	}
+	ring, err := identity.NewKeyRing(request.WrapperKey())
+	if err != nil {
+		return nil, err
+	}
+	r := &room{
+		record: &Room{URI: request.Room(), Kind: RoomConnection}, suite: request.Suite(), rules: mmr.NewRules(nil),
+		own: map[mimi.URI]*Leaf{}, members: map[mls.LeafIndex]*Member{},
+	}
+	if err := r.setRing(ring); err != nil {
+		return nil, err
+	}
+	info, err := c.groupInfo(ctx, r, me.params.SignatureKey, me.params.Credential, request.JoiningCode())
+	if err != nil {
+		return nil, err
+	}
+	before, opened, err := c.inspect(ctx, r, info)
+	if err != nil {
+		return nil, err
+	}
+	policy := before.Policy()
+	if err := request.CheckRoom(before.GroupID(), before.Leaves(), opened, &policy); err != nil {
+		return nil, err
+	}
+	if err := rules.ConnectionRoom().Check(before.State()); err != nil {
+		return nil, err
+	}
+	keys, err := connection.NewKeys(c.cfg.Random)
+	if err != nil {
+		return nil, err
+	}
+	response, err := request.Respond(me.identity.TBS(), keys)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.allRows(before); err != nil {
+		return nil, err
+	}
+	return r, c.enter(ctx, r, me, info, nil, mls.SafeAAD{response}, func(ctx context.Context) error {
+		return c.accepted(ctx, r, account, request, &keys)
+	})
+}
+
+// groupInfo asks the hub for what an external Commit needs, and checks that it is
+// this room's (draft-ietf-mimi-protocol-06, section 5.6).
+func (c *Client) groupInfo(ctx context.Context, r *room, key suite.SignatureKey, credential mls.Credential, code suite.Secret) (*protocol.GroupInfoRatchetTreeTBE, error) {
+	response, err := r.suite.GenerateHPKEKey(c.cfg.Random)
+	if err != nil {
+		return nil, err
+	}
+	request := &protocol.GroupInfoRequest{Credential: credential, GroupInfoPublicKey: response.Public(), JoiningCode: code}
+	if err := request.Sign(r.suite, key); err != nil {
+		return nil, err
+	}
+	call, cancel := c.call(ctx)
+	defer cancel()
+	answer, err := c.cfg.Hub.GroupInfo(call, r.uri(), request)
+	if err != nil {
+		if verdict := hubVerdict(err); verdict != nil {
+			return nil, verdict
+		}
+		return nil, unreachable(err)
+	}
+	info, err := answer.Open(r.suite, response, r.uri())
+	if err != nil {
+		return nil, err
+	}
+	switch senders, err := info.GroupInfo.GroupContext.Extensions.ExternalSenders(); {
+	case err != nil:
+		return nil, err
+	case len(senders) != 1 || string(senders[0].SignatureKey) != string(answer.HubSender.SignatureKey):
+		return nil, fmt.Errorf("%w: the GroupInfo is not signed by the room's hub", protocol.ErrMalformed)
+	case string(info.GroupInfo.GroupContext.GroupID) != string(identity.GroupID(r.uri())):
+		return nil, identity.ErrGroupID
+	case info.RatchetTree.Representation != protocol.TreeFull || info.Table == nil:
+		return nil, fmt.Errorf("%w: the GroupInfo has no tree or no table", protocol.ErrMalformed)
+	}
+	return info, nil
+}
+
+// inspect reads the room behind a GroupInfo as its hub shows it, checks what a
+// joiner can (docs/mmr-profile.md, section 8), and opens its links. It sets the
+// room's public state.
+func (c *Client) inspect(ctx context.Context, r *room, info *protocol.GroupInfoRatchetTreeTBE) (*mmr.Room, map[mls.LeafIndex]*identity.OpenedLink, error) {
+	state, err := identity.LinkStateFrom(info.GroupInfo.Extensions)
+	if err != nil {
+		return nil, nil, err
+	}
+	groupID := info.GroupInfo.GroupContext.GroupID
+	if err := state.CheckTable(r.suite, info.Table); err != nil {
+		return nil, nil, err
+	}
+	if err := state.CheckKey(r.suite, groupID, r.ring.Newest()); err != nil {
+		return nil, nil, err
+	}
+	group, err := mls.NewPublicGroup(ctx, c.groupConfig(r.rules, r.suite, groupID, &r.ring), &info.GroupInfo, &info.RatchetTree.Tree)
+	if err != nil {
+		return nil, nil, err
+	}
+	public, err := mmr.Open(r.suite, group.View(), state.NewestGeneration, info.Table)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.rules.Set(public)
+	c.prepare(ctx, treeDomains(info.RatchetTree.Tree)...)
+	opened := map[mls.LeafIndex]*identity.OpenedLink{}
+	for m := range group.View().Members() {
+		link, err := c.openLink(ctx, r, m.Leaf, m.Index, identity.LeafInTree(c.cfg.Clock.Now()))
+		if err != nil {
+			c.cfg.Log.WarnContext(ctx, "identity link does not open", "room", r.uri(), "leaf", m.Index, "err", err)
+			continue
+		}
+		opened[m.Index] = link
+	}
+	return public, opened, nil
+}
+
+// enter joins a room by an external Commit. resync is the own leaf that it
+// replaces, or nil. before is called at the start of the transaction that stores the
+// Commit, which is before the hub sees it: a crash from there on ends in the room all the
+// same. [Client.entered] does what follows.
+func (c *Client) enter(ctx context.Context, r *room, me *leaf, info *protocol.GroupInfoRatchetTreeTBE, resync *mls.LeafIndex, aad mls.SafeAAD, before func(ctx context.Context) error) error {
+	opts, err := c.externalOptions(r, me, info, resync, aad)
+	if err != nil {
+		return err
+	}
+	var pending *mls.PendingCommit
+	if r.group != nil {
+		pending, err = r.group.ExternalCommit(ctx, *opts)
+	} else {
+		cfg := c.groupConfig(r.rules, r.suite, identity.GroupID(r.uri()), &r.ring)
+		r.group, pending, err = mls.ExternalJoin(ctx, cfg, &info.GroupInfo, &info.RatchetTree.Tree, *opts)
+	}
+	if err != nil {
+		return denied(err)
+	}
+	own := &Leaf{Room: r.uri(), Account: me.account, State: LeafEntering}
+	r.own[me.account] = own
+	err = c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		if err := before(ctx); err != nil {
+			return err
+		}
+		if err := c.cfg.Store.PutRoom(ctx, r.record); err != nil {
+			return err
+		}
+		for _, l := range r.own {
+			if err := c.cfg.Store.PutLeaf(ctx, l); err != nil {
+				return err
+			}
+		}
+		return c.save(ctx, r)
+	})
+	if err != nil {
+		return err
+	}
+	return c.submitCommit(ctx, r, pending)
+}
+
+// allRows notes the rows of the public room as if it were new.
+func (r *room) allRows(public *mmr.Room) error {
+	rows, err := mmr.Rows(nil, public)
+	r.rows = append(r.rows, rows...)
+	return err
+}
+
+// externalOptions says what is in an external Commit: the join PSK, the own entry
+// for the table and, unless it is a resync, the place in the participant list.
+func (c *Client) externalOptions(r *room, me *leaf, info *protocol.GroupInfoRatchetTreeTBE, resync *mls.LeafIndex, aad mls.SafeAAD) (*mls.ExternalOptions, error) {
+	newest := r.ring.Newest()
+	own, err := me.identity.Wrap(r.suite, identity.GroupID(r.uri()), newest, c.cfg.Random)
+	if err != nil {
+		return nil, err
+	}
+	item, err := (&identity.AddAAD{Keys: []*identity.EncryptedIdentityLinkKey{own}}).SafeAADItem()
+	if err != nil {
+		return nil, err
+	}
+	opts := &mls.ExternalOptions{
+		Leaf: me.params, Resync: resync, GroupInfo: r.groupInfos,
+		PSKs: []mls.PreSharedKeyID{{Type: mls.PSKExternal, ID: identity.JoinPSKID(newest.Generation)}},
+		AAD:  mls.AuthenticatedData{Safe: append(mls.SafeAAD{item}, aad...)},
+	}
+	for _, p := range info.PendingProposals {
+		if body := p.Proposal.PublicMessage.Content.Proposal; body != nil && body.Type() == mls.ProposalSelfRemove {
+			opts.SelfRemoves = append(opts.SelfRemoves, p.Proposal.PublicMessage)
+		}
+	}
+	if resync != nil {
+		return opts, nil
+	}
+	update, err := rules.ParticipantListUpdate{
+		Added: []rules.Participant{{User: me.identity.TBS().UserPseudonym, Role: rules.RoleMember}},
+	}.Operation()
+	if err != nil {
+		return nil, err
+	}
+	opts.Proposals = append(opts.Proposals, &mls.AppDataUpdate{
+		Component: mls.ComponentID(update.ID), Operation: mls.AppDataUpdateUpdate, Update: update.Data,
+	})
+	return opts, nil
+}
+
+// entering returns the leaf that is about to join the room, or nil.
+func (r *room) entering() *Leaf {
+	for _, l := range r.own {
+		if l.State == LeafEntering {
+			return l
+		}
+	}
+	return nil
+}
+
+// entered brings everything behind an external Commit of one's own.
+func (c *Client) entered(ctx context.Context, r *room, result *mls.CommitResult, t *told) error {
+	own := r.entering()
+	if own == nil {
+		return errors.New("client: internal error: an external Commit of nobody")
+	}
+	before := r.public()
+	next, err := r.rules.Next(&result.CommitView)
+	if err != nil {
+		return err
+	}
+	if err := c.rotate(r, before, next); err != nil {
+		return err
+	}
+	joined := *own
+	joined.Index, joined.State = uint32(result.Committer), LeafJoined
+	r.own[own.Account] = &joined
+	if err := c.cfg.Store.PutLeaf(ctx, &joined); err != nil {
+		return err
+	}
+	for i := range r.members {
+		if _, still := next.Leaf(i); !still {
+			delete(r.members, i)
+			if err := c.cfg.Store.DeleteMember(ctx, r.uri(), uint32(i)); err != nil {
+				return err
+			}
+		}
+	}
+	for _, i := range next.Leaves() {
+		m, _, err := c.openLeaf(ctx, r, i, identity.LeafInTree(c.cfg.Clock.Now()))
+		if err != nil {
+			return err
+		}
+		if err := c.putMember(ctx, r, m); err != nil {
+			return err
+		}
+	}
+	if r.record.Kind == RoomConnection {
+		return c.connected(ctx, r, own.Account, t)
+	}
+	return nil
+}
+
+// connected tells an account that it has entered the connection room of somebody
+// who asked it.
+func (c *Client) connected(ctx context.Context, r *room, account mimi.URI, t *told) error {
+	contact, err := c.contactIn(ctx, r.uri(), account)
+	if err != nil {
+		return err
+	}
+	requests, err := c.cfg.Store.Requests(ctx, account)
+	if err != nil {
+		return err
+	}
+	waiting := false
+	for _, request := range requests {
+		if request.Peer != contact.Peer {
+			continue
+		}
+		waiting = true
+		if err := c.cfg.Store.DeleteRequest(ctx, request.Ref); err != nil {
+			return err
+		}
+	}
+	if !waiting {
+		return nil // a resync
+	}
+	uri := r.uri()
+	t.then(func(ctx context.Context) { c.sendProfile(ctx, account, uri) })
+	return c.tell(ctx, t, &Event{
+		Kind: EventConnected, Time: c.cfg.Clock.Now(), Account: account, Peer: contact.Peer, Room: r.uri(),
+	})
+}
+
+// notEntered forgets a room whose hub did not let the account in.
+func (c *Client) notEntered(ctx context.Context, r *room, own *Leaf) error {
+	return c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		contact, err := c.contactIn(ctx, r.uri(), own.Account)
+		if err == nil {
+			err = c.cfg.Store.DeleteContact(ctx, contact.ID)
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		r.record.Left = true
+		return errors.Join(c.cfg.Store.PutRoom(ctx, r.record), c.cfg.Store.DeleteRows(ctx, r.uri()))
+	})
+}

@@ -1,0 +1,382 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
+	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
+)
+
+// Invite adds a person to a group: a contact of the account, or another account
+// here.
+func (c *Client) Invite(ctx context.Context, account, uri, user mimi.URI) error {
+	set, err := c.fetch(ctx, account, uri, user)
+	if err != nil {
+		return err
+	}
+	for range c.cfg.Limits.Attempts {
+		var generation identity.Generation
+		err = c.commit(ctx, uri, account, func(_ context.Context, r *room, own *Leaf) (*mls.CommitOptions, error) {
+			if _, ok := r.memberOf(user); ok {
+				return nil, ErrAlreadyMember
+			}
+			if generation != 0 && generation != r.public().Newest() {
+				return nil, errRotated
+			}
+			generation = r.public().Newest()
+			return c.addition(r, set)
+		})
+		if !errors.Is(err, errRotated) {
+			return err
+		}
+		// The wrapper key was rotated by the commit that won: the set was shown to
+		// the hub already, and is not used again (docs/mmr-profile.md, section 3,
+		// "Conflicts").
+		if set, err = c.fetch(ctx, account, uri, user); err != nil {
+			return err
+		}
+	}
+	return ErrBusy
+}
+
+// errRotated reports that the wrapper key changed between two attempts to add
+// somebody.
+var errRotated = errors.New("client: the wrapper key was rotated")
+
+// addition is the commit that adds a set of KeyPackages.
+func (c *Client) addition(r *room, set []keymaterial.Checked) (*mls.CommitOptions, error) {
+	if len(mmr.Leaving(r.proposed())) > 0 {
+		return nil, &errAgain{removal: true}
+	}
+	opts := &mls.CommitOptions{AllPending: true}
+	var aad identity.AddAAD
+	for _, kp := range set {
+		key, err := r.ring.Newest().Wrap(r.suite, r.public().GroupID(), &kp.Credential.PseudonymousCredentialTBS, kp.LinkKey, c.cfg.Random)
+		if err != nil {
+			return nil, err
+		}
+		aad.Keys = append(aad.Keys, key)
+		opts.Proposals = append(opts.Proposals, &mls.Add{KeyPackage: *kp.KeyPackage})
+	}
+	update := rules.ParticipantListUpdate{Added: []rules.Participant{{User: set[0].Credential.UserPseudonym, Role: rules.RoleMember}}}
+	if err := r.propose(opts, update); err != nil {
+		return nil, err
+	}
+	item, err := aad.SafeAADItem()
+	if err != nil {
+		return nil, err
+	}
+	opts.AAD = mls.AuthenticatedData{Safe: mls.SafeAAD{item}}
+	return opts, c.resealName(r, opts)
+}
+
+// propose puts a change of the participant list into a commit.
+func (r *room) propose(opts *mls.CommitOptions, update rules.ParticipantListUpdate) error {
+	op, err := update.Operation()
+	if err != nil {
+		return err
+	}
+	opts.Proposals = append(opts.Proposals, &mls.AppDataUpdate{
+		Component: mls.ComponentID(op.ID), Operation: mls.AppDataUpdateUpdate, Update: op.Data,
+	})
+	return nil
+}
+
+// resealName encrypts the room's name anew if the wrapper key has changed since:
+// the first commit after a removal that does not remove itself has to
+// (docs/mmr-profile.md, section 3).
+func (c *Client) resealName(r *room, opts *mls.CommitOptions) error {
+	metadata := r.public().Metadata()
+	if metadata == nil || metadata.Generation == r.public().Newest() {
+		return nil
+	}
+	plaintext, err := r.ring.OpenMetadata(r.suite, r.public().GroupID(), metadata)
+	if err != nil {
+		return fmt.Errorf("client: room name: %w", err)
+	}
+	return c.putMetadata(r, opts, plaintext)
+}
+
+// putMetadata puts new room metadata into a commit.
+func (c *Client) putMetadata(r *room, opts *mls.CommitOptions, plaintext []byte) error {
+	sealed, err := r.ring.Newest().SealMetadata(r.suite, r.public().GroupID(), plaintext, c.cfg.Random)
+	if err != nil {
+		return err
+	}
+	data, err := mls.Marshal(sealed)
+	if err != nil {
+		return err
+	}
+	opts.Proposals = append(opts.Proposals, &mls.AppDataUpdate{
+		Component: identity.ComponentRoomMetadata, Operation: mls.AppDataUpdateUpdate, Update: data,
+	})
+	return nil
+}
+
+// Rename gives a group another name.
+func (c *Client) Rename(ctx context.Context, account, uri mimi.URI, name string) error {
+	return c.commit(ctx, uri, account, func(_ context.Context, r *room, _ *Leaf) (*mls.CommitOptions, error) {
+		if r.record.Kind == RoomConnection {
+			return nil, ErrConnectionRoom
+		}
+		if len(mmr.Leaving(r.proposed())) > 0 {
+			return nil, &errAgain{removal: true}
+		}
+		plaintext, err := rules.Encode(&rules.RoomMetadata{URI: r.uri().String(), Name: name})
+		if err != nil {
+			return nil, fmt.Errorf("client: room name: %w", err)
+		}
+		opts := &mls.CommitOptions{AllPending: true}
+		return opts, c.putMetadata(r, opts, plaintext)
+	})
+}
+
+// Kick removes a person from a group.
+func (c *Client) Kick(ctx context.Context, account, uri, user mimi.URI) error {
+	return c.commit(ctx, uri, account, func(_ context.Context, r *room, _ *Leaf) (*mls.CommitOptions, error) {
+		m, ok := r.memberOf(user)
+		if !ok {
+			return nil, ErrNotMember
+		}
+		return r.removal(m.UserPseudonym)
+	})
+}
+
+// evict removes the user of a leaf that has no business in a room: who joined a
+// connection room without being the person asked.
+func (c *Client) evict(ctx context.Context, uri, account mimi.URI, leaf mls.LeafIndex) {
+	err := c.commit(ctx, uri, account, func(_ context.Context, r *room, _ *Leaf) (*mls.CommitOptions, error) {
+		tbs, ok := r.public().Leaf(leaf)
+		if !ok {
+			return nil, ErrNotMember
+		}
+		return r.removal(tbs.UserPseudonym)
+	})
+	if err != nil && !errors.Is(err, ErrNotMember) {
+		c.cfg.Log.WarnContext(ctx, "could not remove a leaf", "room", uri, "err", err)
+	}
+}
+
+// removal is the commit that removes all leaves of a user.
+func (r *room) removal(pseudonym mimi.URI) (*mls.CommitOptions, error) {
+	opts := &mls.CommitOptions{AllPending: true}
+	leaving := mmr.Leaving(r.proposed())
+	for _, leaf := range r.public().LeavesOf(pseudonym) {
+		if slices.Contains(leaving, leaf) {
+			continue // pending already, by reference
+		}
+		opts.Proposals = append(opts.Proposals, &mls.Remove{Removed: leaf})
+	}
+	if len(opts.Proposals) == 0 {
+		return opts, nil
+	}
+	index, ok := r.public().State().Find(pseudonym)
+	if !ok {
+		return nil, ErrNotMember
+	}
+	return opts, r.propose(opts, rules.ParticipantListUpdate{Removed: []uint32{index}})
+}
+
+// proposed returns what is pending in the room's group.
+func (r *room) proposed() []mmr.Proposed {
+	var out []mmr.Proposed
+	for _, p := range r.group.PendingProposals() {
+		out = append(out, mmr.Proposed{Proposal: p.Proposal, Sender: p.Sender})
+	}
+	return out
+}
+
+// Join says yes to an invitation.
+func (c *Client) Join(ctx context.Context, account, uri mimi.URI) error {
+	err := c.withRoom(ctx, uri, func(r *room) error {
+		l, ok := r.own[account]
+		switch {
+		case !ok || l.State == LeafLeaving:
+			return ErrNotMember
+		case l.State == LeafJoined:
+			return nil
+		}
+		joined := *l
+		joined.State = LeafJoined
+		if err := c.cfg.Store.PutLeaf(ctx, &joined); err != nil {
+			return err
+		}
+		r.own[account] = &joined
+		return nil
+	})
+	if err == nil {
+		c.spawn(func(ctx context.Context) { c.sendProfile(ctx, account, uri) })
+	}
+	return err
+}
+
+// Leave takes an account out of a room, or declines an invitation: its leaf asks
+// to be removed, and another member commits that.
+func (c *Client) Leave(ctx context.Context, account, uri mimi.URI) error {
+	for range c.cfg.Limits.Attempts {
+		err := c.withRoom(ctx, uri, func(r *room) error {
+			l, ok := r.own[account]
+			if !ok {
+				return ErrNotMember
+			}
+			if err := c.settleRoom(ctx, r); err != nil {
+				return err
+			}
+			if len(r.members) == 1 {
+				return c.abandon(ctx, r, account)
+			}
+			return c.proposeLeaving(ctx, r, l)
+		})
+		again, ok := errors.AsType[*errAgain](err)
+		if !ok {
+			if err == nil {
+				c.planRemovals(ctx, uri)
+			}
+			return err
+		}
+		if err := c.waitEpoch(ctx, uri, again.epoch); err != nil {
+			return err
+		}
+	}
+	return ErrBusy
+}
+
+// abandon drops a room whose only member leaves: nobody is there to commit it.
+func (c *Client) abandon(ctx context.Context, r *room, account mimi.URI) error {
+	return c.inRoom(ctx, r, func(ctx context.Context, t *told) error {
+		r.record.Left = true
+		if err := c.cfg.Store.PutRoom(ctx, r.record); err != nil {
+			return err
+		}
+		delete(r.own, account)
+		if err := c.cfg.Store.DeleteLeaf(ctx, r.uri(), account); err != nil {
+			return err
+		}
+		if err := c.disconnected(ctx, r, account); err != nil {
+			return err
+		}
+		return c.tell(ctx, t, &Event{
+			Kind: EventGone, Time: c.cfg.Clock.Now(), Account: account, Room: r.uri(), Actor: Person{User: account, Local: true},
+		})
+	})
+}
+
+// proposeLeaving sends the proposals that take an account out of a room: its leaf
+// and its place in the participant list.
+func (c *Client) proposeLeaving(ctx context.Context, r *room, own *Leaf) error {
+	tbs, ok := r.public().Leaf(mls.LeafIndex(own.Index))
+	if !ok {
+		return ErrNotMember
+	}
+	leaving := *own
+	leaving.State = LeafLeaving
+	if slices.Contains(mmr.Leaving(r.proposed()), mls.LeafIndex(own.Index)) {
+		return nil // on its way
+	}
+	index, ok := r.public().State().Find(tbs.UserPseudonym)
+	if !ok {
+		return ErrNotMember
+	}
+	update, err := rules.ParticipantListUpdate{Removed: []uint32{index}}.Operation()
+	if err != nil {
+		return err
+	}
+	var messages []mls.MLSMessage
+	for _, body := range []mls.ProposalBody{
+		&mls.SelfRemove{},
+		&mls.AppDataUpdate{Component: mls.ComponentID(update.ID), Operation: mls.AppDataUpdateUpdate, Update: update.Data},
+	} {
+		m, _, err := r.group.Propose(ctx, mls.LeafIndex(own.Index), body, mls.AuthenticatedData{})
+		if err != nil {
+			return denied(err)
+		}
+		messages = append(messages, mls.MLSMessage{PublicMessage: m})
+	}
+	call, cancel := c.call(ctx)
+	defer cancel()
+	_, err = c.cfg.Hub.Update(call, r.uri(), &protocol.UpdateRequest{ProposalOrCommit: messages[0], MoreProposals: messages[1:]})
+	if err != nil {
+		// The proposals are not stored: the room is read again without them.
+		if verdict := hubVerdict(err); verdict != nil {
+			return verdict
+		}
+		return unreachable(err)
+	}
+	return c.inRoom(ctx, r, func(ctx context.Context, _ *told) error {
+		r.own[own.Account] = &leaving
+		return c.cfg.Store.PutLeaf(ctx, &leaving)
+	})
+}
+
+// planRemovals decides when this gateway commits the removals that are pending in
+// a room: at once if it has the lowest leaf of those who stay, else later, to
+// leave it to others (docs/mmr-profile.md, section 3).
+func (c *Client) planRemovals(ctx context.Context, uri mimi.URI) {
+	wait, pending := time.Duration(0), false
+	err := c.withRoom(ctx, uri, func(r *room) error {
+		leaving := mmr.Leaving(r.proposed())
+		if len(leaving) == 0 {
+			return nil
+		}
+		rank := 0
+		for _, i := range r.public().Leaves() {
+			switch {
+			case slices.Contains(leaving, i):
+			case r.committer(i) != nil:
+				pending = true
+				wait = min(time.Duration(rank)*c.cfg.Limits.RemovalStep, c.cfg.Limits.MaxRemoval)
+				return nil
+			default:
+				rank++
+			}
+		}
+		return nil
+	})
+	if err == nil && pending {
+		c.later(uri, wait, c.commitRemovals)
+	}
+}
+
+// committer returns the own leaf at an index, if it may commit.
+func (r *room) committer(i mls.LeafIndex) *Leaf {
+	for _, l := range r.own {
+		if mls.LeafIndex(l.Index) == i && l.State == LeafJoined {
+			return l
+		}
+	}
+	return nil
+}
+
+// commitRemovals commits the removals that are pending in a room, if they still
+// are.
+func (c *Client) commitRemovals(ctx context.Context, uri mimi.URI) {
+	err := c.withRoom(ctx, uri, func(r *room) error {
+		if err := c.settleRoom(ctx, r); err != nil {
+			return err
+		}
+		leaving := mmr.Leaving(r.proposed())
+		if len(leaving) == 0 {
+			return nil
+		}
+		for _, i := range r.public().Leaves() {
+			own := r.committer(i)
+			if own != nil && !slices.Contains(leaving, i) {
+				return c.commitNow(ctx, r, own, &mls.CommitOptions{AllPending: true})
+			}
+		}
+		return nil
+	})
+	if _, again := errors.AsType[*errAgain](err); again || err == nil || ctx.Err() != nil {
+		return // another member was first, and its commit is on its way
+	}
+	c.cfg.Log.WarnContext(ctx, "could not commit a removal", "room", uri, "err", err)
+}

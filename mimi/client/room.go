@@ -1,0 +1,252 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/internal/cache"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
+)
+
+// rowKeys is the row of a room with its wrapper keys, sealed.
+const rowKeys = "client/keys"
+
+// A room is one in memory. It belongs to whoever is in [Client.withRoom].
+type room struct {
+	record *Room
+	suite  *suite.Suite
+	group  *mls.Group
+	rules  *mmr.Rules
+	ring   identity.KeyRing
+	// own are the leaves of accounts, by account.
+	own map[mimi.URI]*Leaf
+	// members are all leaves, local ones included.
+	members map[mls.LeafIndex]*Member
+	// rows are changes beside the group's that are not stored.
+	rows []mls.Row
+}
+
+// A leaf is the identity of a leaf that an account is about to have.
+type leaf struct {
+	account  mimi.URI
+	identity *identity.LeafIdentity
+	params   mls.LeafParams
+}
+
+// public returns the room as everyone can see it.
+func (r *room) public() *mmr.Room { return r.rules.Room() }
+
+func (r *room) uri() mimi.URI { return r.record.URI }
+
+// withRoom runs f on a room while nobody else does. If f fails, the room is
+// dropped from memory and read again by the next one, so that f may leave it half
+// changed: what counts is in the store. It fails with [ErrNotMember] if no account
+// is in the room.
+func (c *Client) withRoom(ctx context.Context, uri mimi.URI, f func(*room) error) error {
+	return c.rooms.With(uri, func(slot *cache.Slot[room]) error {
+		if slot.Value == nil {
+			r, err := c.loadRoom(ctx, uri)
+			if err != nil {
+				return err
+			}
+			slot.Value = r
+		}
+		r := slot.Value
+		err := f(r)
+		if err == nil && r.record.Left {
+			slot.Value = nil
+		}
+		return err
+	})
+}
+
+// withSlot is [Client.withRoom] for a room that may not exist yet: f finds nil
+// and may return a room.
+func (c *Client) withSlot(ctx context.Context, uri mimi.URI, f func(*room) (*room, error)) error {
+	return c.rooms.With(uri, func(slot *cache.Slot[room]) error {
+		if slot.Value == nil {
+			r, err := c.loadRoom(ctx, uri)
+			if err != nil && !errors.Is(err, ErrNotMember) {
+				return err
+			}
+			slot.Value = r
+		}
+		r, err := f(slot.Value)
+		if err != nil {
+			return err
+		}
+		if r != nil && r.record.Left {
+			r = nil
+		}
+		slot.Value = r
+		return nil
+	})
+}
+
+// groupConfig is what the group of a room works with. ring is asked for the join
+// PSKs of external Commits; it is a pointer because the keys change with the
+// epochs.
+func (c *Client) groupConfig(rules *mmr.Rules, s *suite.Suite, groupID []byte, ring *identity.KeyRing) mls.Config {
+	return mls.Config{
+		Policy: rules, Random: c.cfg.Random, Now: c.cfg.Clock.Now,
+		PSK: func(_ context.Context, id mls.PreSharedKeyID) (suite.Secret, error) {
+			generation, ok := identity.ParseJoinPSKID(id.ID)
+			if !ok || id.Type != mls.PSKExternal {
+				return suite.Secret{}, mls.ErrNoPSK
+			}
+			key, ok := ring.Key(generation)
+			if !ok {
+				return suite.Secret{}, fmt.Errorf("%w: wrapper key of generation %d is unknown", mls.ErrNoPSK, generation)
+			}
+			return key.JoinPSK(s, groupID)
+		},
+	}
+}
+
+// loadRoom reads a room from the store.
+func (c *Client) loadRoom(ctx context.Context, uri mimi.URI) (*room, error) {
+	record, err := c.cfg.Store.Room(ctx, uri)
+	if errors.Is(err, ErrNotFound) || err == nil && record.Left {
+		return nil, ErrNotMember
+	} else if err != nil {
+		return nil, fmt.Errorf("client: load a room: %w", err)
+	}
+	rows, err := c.cfg.Store.Rows(ctx, uri)
+	if err != nil {
+		return nil, fmt.Errorf("client: load a room: %w", err)
+	}
+	r := &room{record: record, suite: c.cfg.Suite, rules: mmr.NewRules(nil)}
+	if err := c.openRoom(r, rows); err != nil {
+		return nil, fmt.Errorf("client: load a room: %w", err)
+	}
+	return r, c.loadPeople(ctx, r)
+}
+
+// openRoom makes a room of its rows.
+func (c *Client) openRoom(r *room, rows []mls.Row) error {
+	stored, rows, err := mmr.SplitRows(rows)
+	if err != nil {
+		return err
+	}
+	rows = slices.DeleteFunc(rows, func(row mls.Row) bool {
+		if row.Key == rowKeys {
+			err = wire.Unmarshal(row.Value, &r.ring)
+		}
+		return row.Key == rowKeys
+	})
+	if err != nil {
+		return err
+	}
+	cfg := c.groupConfig(r.rules, r.suite, identity.GroupID(r.uri()), &r.ring)
+	if r.group, err = mls.LoadGroup(cfg, rows); err != nil {
+		return err
+	}
+	public, err := stored.Open(r.suite, r.group.View())
+	if err != nil {
+		return err
+	}
+	r.rules.Set(public)
+	return nil
+}
+
+// loadPeople reads who is in a room.
+func (c *Client) loadPeople(ctx context.Context, r *room) error {
+	leaves, err := c.cfg.Store.Leaves(ctx, r.uri())
+	if err != nil {
+		return fmt.Errorf("client: load a room: %w", err)
+	}
+	r.own = make(map[mimi.URI]*Leaf, len(leaves))
+	for _, l := range leaves {
+		r.own[l.Account] = l
+	}
+	members, err := c.cfg.Store.Members(ctx, r.uri())
+	if err != nil {
+		return fmt.Errorf("client: load a room: %w", err)
+	}
+	r.members = make(map[mls.LeafIndex]*Member, len(members))
+	for _, m := range members {
+		r.members[mls.LeafIndex(m.Index)] = m
+	}
+	return nil
+}
+
+// setPublic says what the room is now, and notes the rows that this changes.
+func (r *room) setPublic(next *mmr.Room) error {
+	rows, err := mmr.Rows(r.public(), next)
+	if err != nil {
+		return err
+	}
+	r.rows = append(r.rows, rows...)
+	r.rules.Set(next)
+	return nil
+}
+
+// setRing says which wrapper keys are known.
+func (r *room) setRing(ring identity.KeyRing) error {
+	value, err := wire.Marshal(&ring)
+	if err != nil {
+		return err
+	}
+	r.ring = ring
+	r.rows = append(r.rows, mls.Row{Key: rowKeys, Value: value, Secret: true})
+	return nil
+}
+
+// save stores what has changed of a room's group. It is called in a transaction.
+func (c *Client) save(ctx context.Context, r *room) error {
+	rows := append(r.group.Dirty(), r.rows...)
+	r.rows = nil
+	if len(rows) == 0 {
+		return nil
+	}
+	return c.cfg.Store.PutRows(ctx, r.uri(), rows)
+}
+
+// saveNow is save in a transaction of its own.
+func (c *Client) saveNow(ctx context.Context, r *room) error {
+	return c.cfg.Store.Atomically(ctx, func(ctx context.Context) error { return c.save(ctx, r) })
+}
+
+// speaker returns the leaf of an account that takes part in the room.
+func (r *room) speaker(account mimi.URI) (*Leaf, error) {
+	l, ok := r.own[account]
+	switch {
+	case !ok || l.State == LeafLeaving || l.State == LeafEntering:
+		return nil, ErrNotMember
+	case l.State == LeafInvited:
+		return nil, ErrInvited
+	}
+	return l, nil
+}
+
+// memberOf returns a leaf of a person, by real address.
+func (r *room) memberOf(user mimi.URI) (*Member, bool) {
+	for _, i := range r.public().Leaves() {
+		if m, ok := r.members[i]; ok && m.User == user {
+			return m, true
+		}
+	}
+	return nil, false
+}
+
+// person returns who is behind a leaf.
+func (c *Client) person(r *room, i mls.LeafIndex) Person {
+	if m, ok := r.members[i]; ok {
+		return c.personOf(m)
+	}
+	if tbs, ok := r.public().Leaf(i); ok {
+		return Person{Pseudonym: tbs.UserPseudonym}
+	}
+	return Person{}
+}
+
+func (c *Client) personOf(m *Member) Person {
+	return Person{User: m.User, Pseudonym: m.UserPseudonym, Local: m.User.Domain == c.cfg.Domain}
+}

@@ -1,0 +1,227 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
+)
+
+// An invited account is one whose KeyPackage a Welcome names.
+type invited struct {
+	*keymaterial.PrivateKeyPackage
+	ref [32]byte
+}
+
+// invitedBy returns the accounts that a Welcome lets in.
+func (c *Client) invitedBy(ctx context.Context, w *mls.Welcome) ([]invited, error) {
+	var out []invited
+	for _, secret := range w.Secrets {
+		ref, ok := refOf(secret.NewMember)
+		if !ok {
+			continue
+		}
+		stored, err := c.cfg.Privates.Private(ctx, ref)
+		if errors.Is(err, keymaterial.ErrNoPrivate) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		own, err := keymaterial.UnmarshalPrivateKeyPackage(stored.Secret)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, invited{own, ref})
+	}
+	return out, nil
+}
+
+func refOf(b []byte) (ref [32]byte, ok bool) {
+	return ref, copy(ref[:], b) == len(ref) && len(b) == len(ref)
+}
+
+// spend deletes the private part of a KeyPackage that was used.
+func (c *Client) spend(ctx context.Context, in invited) error {
+	if in.LastResort {
+		return nil
+	}
+	return c.cfg.Privates.DeletePrivate(ctx, in.ref)
+}
+
+// attach gives a room that accounts are in already a leaf for a further one.
+func (c *Client) attach(ctx context.Context, r *room, w *mls.Welcome, accepted time.Time, t *told) error {
+	people, err := c.invitedBy(ctx, w)
+	if err != nil {
+		return err
+	}
+	for _, in := range people {
+		joined, err := r.group.AttachWelcome(ctx, w, in.Keys)
+		if err != nil {
+			c.cfg.Log.WarnContext(ctx, "dropped a Welcome", "room", r.uri(), "err", err)
+			continue
+		}
+		if err := c.spend(ctx, in); err != nil {
+			return err
+		}
+		if err := c.invite(ctx, r, in, joined, accepted, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// invite notes that an account has been added to a room. Who was added by a
+// stranger leaves again, unseen (docs/mmr-profile.md, section 8).
+func (c *Client) invite(ctx context.Context, r *room, in invited, joined *mls.Joined, accepted time.Time, t *told) error {
+	adder, account := c.person(r, joined.GroupInfo.Signer), in.Account
+	l := &Leaf{Room: r.uri(), Account: account, Index: uint32(joined.Own), State: LeafInvited, AddedBy: adder.User}
+	r.own[account] = l
+	if err := c.cfg.Store.PutLeaf(ctx, l); err != nil {
+		return err
+	}
+	known, err := c.knows(ctx, account, adder.User)
+	if err != nil {
+		return err
+	}
+	if !known || adder.User != in.Peer {
+		c.cfg.Log.InfoContext(ctx, "an account was added by somebody it does not know, and leaves", "room", r.uri())
+		uri := r.uri()
+		t.then(func(ctx context.Context) {
+			if err := c.Leave(ctx, account, uri); err != nil {
+				c.cfg.Log.WarnContext(ctx, "could not leave", "room", uri, "err", err)
+			}
+		})
+		return nil
+	}
+	name, err := r.name()
+	if err != nil {
+		c.cfg.Log.WarnContext(ctx, "room name does not open", "room", r.uri(), "err", err)
+	}
+	return c.tell(ctx, t, &Event{Kind: EventInvited, Time: accepted, Account: account, Room: r.uri(), Actor: adder, Name: name})
+}
+
+// knows reports whether an account is connected with somebody, or both are
+// accounts here.
+func (c *Client) knows(ctx context.Context, account, user mimi.URI) (bool, error) {
+	if user.IsZero() {
+		return false, nil
+	}
+	contact, err := c.cfg.Store.Contact(ctx, account, user)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	return contact.State == ContactConnected || contact.State == ContactColleague, nil
+}
+
+// welcomed makes a room of a Welcome. It returns nil if the Welcome is for nobody
+// here, or not good.
+func (c *Client) welcomed(ctx context.Context, uri mimi.URI, m *protocol.FanoutMessage, t *told) (*room, error) {
+	people, err := c.invitedBy(ctx, m.Message.Welcome)
+	if err != nil || len(people) == 0 {
+		return nil, err
+	}
+	r, joined, err := c.joinWelcome(ctx, uri, m, people[0])
+	if err != nil {
+		c.cfg.Log.WarnContext(ctx, "dropped a Welcome", "room", uri, "err", err)
+		return nil, nil
+	}
+	if err := c.cfg.Store.DeleteRows(ctx, uri); err != nil {
+		return nil, err
+	}
+	if err := c.cfg.Store.PutRoom(ctx, r.record); err != nil {
+		return nil, err
+	}
+	for _, i := range r.public().Leaves() {
+		member, _, err := c.openLeaf(ctx, r, i, c.joinMoment(i, joined, m.Accepted))
+		if err != nil {
+			return nil, err
+		}
+		if err := c.putMember(ctx, r, member); err != nil {
+			return nil, err
+		}
+	}
+	if name, err := r.name(); err == nil {
+		r.record.Secret = []byte(name)
+	}
+	if err := c.cfg.Store.PutRoom(ctx, r.record); err != nil {
+		return nil, err
+	}
+	if err := c.spend(ctx, people[0]); err != nil {
+		return nil, err
+	}
+	if err := c.invite(ctx, r, people[0], joined, m.Accepted, t); err != nil {
+		return nil, err
+	}
+	if len(people) > 1 {
+		return r, c.attach(ctx, r, m.Message.Welcome, m.Accepted, t)
+	}
+	return r, nil
+}
+
+// joinMoment is when the certificate of a leaf has to be valid, as a joiner sees
+// it: now for its own new leaf; leaves that were there may have expired.
+func (c *Client) joinMoment(i mls.LeafIndex, joined *mls.Joined, accepted time.Time) identity.Moment {
+	if i == joined.Own {
+		return c.moment(accepted)
+	}
+	return identity.LeafInTree(c.cfg.Clock.Now())
+}
+
+// joinWelcome opens a Welcome and makes the joiner's checks of what came in it
+// (docs/mmr-profile.md, sections 3 and 8).
+func (c *Client) joinWelcome(ctx context.Context, uri mimi.URI, m *protocol.FanoutMessage, in invited) (*room, *mls.Joined, error) {
+	if m.RatchetTree.Representation != protocol.TreeFull {
+		return nil, nil, fmt.Errorf("%w: the Welcome has no tree", protocol.ErrMalformed)
+	}
+	r := &room{
+		record: &Room{URI: uri, Kind: RoomGroup}, suite: c.cfg.Suite, rules: mmr.NewRules(nil),
+		own: map[mimi.URI]*Leaf{}, members: map[mls.LeafIndex]*Member{},
+	}
+	groupID := identity.GroupID(uri)
+	cfg := c.groupConfig(r.rules, r.suite, groupID, &r.ring)
+	var joined *mls.Joined
+	var err error
+	if r.group, joined, err = mls.JoinWelcome(ctx, cfg, m.Message.Welcome, in.Keys, &m.RatchetTree.Tree); err != nil {
+		return nil, nil, err
+	}
+	if string(r.group.GroupID()) != string(groupID) {
+		return nil, nil, identity.ErrGroupID
+	}
+	var leaves []mls.LeafIndex
+	for member := range r.group.View().Members() {
+		leaves = append(leaves, member.Index)
+	}
+	keys, err := identity.KeysFromWelcome(r.suite, joined.GroupInfo.Extensions, groupID, r.group.Epoch(), leaves)
+	if err != nil {
+		return nil, nil, err
+	}
+	ring, err := identity.NewKeyRing(keys.Keys...)
+	if err != nil {
+		return nil, nil, err
+	}
+	public, err := mmr.Open(r.suite, r.group.View(), ring.Newest().Generation, keys.Table)
+	if err != nil {
+		return nil, nil, err
+	}
+	if public.Policy().ConnectionRoom {
+		return nil, nil, fmt.Errorf("%w: nobody is added to a connection room", ErrConnectionRoom)
+	}
+	if err := r.setPublic(public); err != nil {
+		return nil, nil, err
+	}
+	return r, joined, r.setRing(ring)
+}
+
+// credentialOf reads the pseudonyms of a leaf.
+func credentialOf(leaf *mls.LeafNode) (*identity.PseudonymousCredentialTBS, error) {
+	return mmr.ReadCredential(leaf.Credential)
+}

@@ -1,0 +1,217 @@
+package mmr
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/room"
+)
+
+// A Creation is what a client gives the hub of its own provider to make a room
+// (docs/mmr-profile.md, section 10). There is no endpoint for it: rooms are hosted
+// where their creators are.
+type Creation struct {
+	GroupInfo *mls.GroupInfo
+	Tree      *mls.RatchetTree
+	// Table has one entry.
+	Table *identity.IdentityLinkTable
+}
+
+// A Room is what everyone, the hub included, knows of a minimal-metadata room at
+// one epoch. It is immutable: [Room.Next] returns the room after a Commit.
+type Room struct {
+	suite   *suite.Suite
+	uri     mimi.URI
+	groupID []byte
+	epoch   uint64
+
+	policy   identity.MinimalMetadataPolicy
+	state    *room.State
+	roster   identity.Roster
+	newest   identity.Generation
+	table    *identity.IdentityLinkTable
+	metadata *identity.EncryptedRoomMetadata
+}
+
+// Open reads the room of a group with this public state. newest is the newest
+// generation of its wrapper key, and table its identity link table, which is
+// checked against the leaves. It fails with [ErrNotMinimal], [ErrGroup] or an
+// error of the packages identity and room.
+func Open(s *suite.Suite, view mls.View, newest identity.Generation, table *identity.IdentityLinkTable) (*Room, error) {
+	context := view.Context()
+	uri, err := identity.RoomOf(context.GroupID)
+	if err != nil {
+		return nil, err
+	}
+	r := &Room{suite: s, uri: uri, groupID: context.GroupID, newest: newest, table: table}
+	if err := r.load(view); err != nil {
+		return nil, err
+	}
+	var leaves []mls.LeafIndex
+	for m := range view.Members() {
+		leaves = append(leaves, m.Index)
+	}
+	return r, table.CheckLeaves(r.groupID, r.epoch, leaves)
+}
+
+// load reads what the tree and the GroupContext say.
+func (r *Room) load(view mls.View) error {
+	context := view.Context()
+	if err := checkContext(context); err != nil {
+		return err
+	}
+	r.epoch = context.Epoch
+	policy, err := identity.PolicyFrom(context.Extensions)
+	if err != nil {
+		return err
+	}
+	if policy == nil {
+		return ErrNotMinimal
+	}
+	r.policy = *policy
+	if r.metadata, err = identity.MetadataFrom(context.Extensions); err != nil {
+		return err
+	}
+	r.roster = make(identity.Roster, view.Len())
+	clients := map[mimi.URI]int{}
+	for m := range view.Members() {
+		tbs, err := ReadCredential(m.Leaf.Credential)
+		if err != nil {
+			return fmt.Errorf("leaf %d: %w", m.Index, err)
+		}
+		r.roster[m.Index] = tbs
+		clients[tbs.UserPseudonym]++
+	}
+	components, err := componentsOf(context.Extensions)
+	if err != nil {
+		return err
+	}
+	r.state, err = room.Open(components, clients)
+	return err
+}
+
+// checkContext checks what the profile fixes for every room: who has to support
+// what, and that the hub can send (docs/mmr-profile.md, section 2;
+// draft-ietf-mimi-protocol-06, section "Authenticating proposals").
+func checkContext(context *mls.GroupContext) error {
+	required, err := context.Extensions.RequiredCapabilities()
+	if err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(required, identity.RequiredCapabilities()) {
+		return fmt.Errorf("%w: other required_capabilities", ErrGroup)
+	}
+	for id, want := range map[mls.ComponentID]mls.ComponentsList{
+		mls.ComponentAppComponents: identity.AppComponents(),
+		mls.ComponentSafeAAD:       identity.SafeAADComponents(),
+	} {
+		got, _, err := context.Extensions.ComponentsList(id)
+		if err != nil {
+			return err
+		}
+		if !slices.Equal(got, want) {
+			return fmt.Errorf("%w: other components in 0x%04x", ErrGroup, uint16(id))
+		}
+	}
+	senders, err := context.Extensions.ExternalSenders()
+	if err != nil {
+		return err
+	}
+	if len(senders) != 1 {
+		return fmt.Errorf("%w: %d external senders, want the hub alone", ErrGroup, len(senders))
+	}
+	return nil
+}
+
+// componentsOf returns the components of a GroupContext that package room knows.
+func componentsOf(extensions mls.Extensions) (room.Components, error) {
+	dictionary, err := extensions.AppDataDictionary()
+	if err != nil {
+		return nil, err
+	}
+	known := room.KnownComponents()
+	out := room.Components{}
+	for _, c := range dictionary {
+		if id := room.ComponentID(c.ID); slices.Contains(known, id) {
+			out[id] = c.Data
+		}
+	}
+	return out, nil
+}
+
+// URI returns the room's.
+func (r *Room) URI() mimi.URI { return r.uri }
+
+// GroupID returns the group_id: the octets of the group's URI.
+func (r *Room) GroupID() []byte { return r.groupID }
+
+// Epoch returns the epoch that r describes.
+func (r *Room) Epoch() uint64 { return r.epoch }
+
+// Policy returns the profile's policy of the room.
+func (r *Room) Policy() identity.MinimalMetadataPolicy { return r.policy }
+
+// State returns participants, roles and policies.
+func (r *Room) State() *room.State { return r.state }
+
+// Newest returns the newest generation of the room's wrapper key.
+func (r *Room) Newest() identity.Generation { return r.newest }
+
+// Table returns the identity link table. The caller does not change it.
+func (r *Room) Table() *identity.IdentityLinkTable { return r.table }
+
+// Metadata returns the room's encrypted metadata, or nil.
+func (r *Room) Metadata() *identity.EncryptedRoomMetadata { return r.metadata }
+
+// Leaf returns the credential of a leaf without its link.
+func (r *Room) Leaf(i mls.LeafIndex) (*identity.PseudonymousCredentialTBS, bool) {
+	tbs, ok := r.roster[i]
+	return tbs, ok
+}
+
+// LeavesOf returns the leaves of a user pseudonym, ascending.
+func (r *Room) LeavesOf(user mimi.URI) []mls.LeafIndex {
+	var out []mls.LeafIndex
+	for i, tbs := range r.roster {
+		if tbs.UserPseudonym == user {
+			out = append(out, i)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Leaves returns all leaves, ascending.
+func (r *Room) Leaves() []mls.LeafIndex {
+	out := make([]mls.LeafIndex, 0, len(r.roster))
+	for i := range r.roster {
+		out = append(out, i)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// CheckNew fails unless r is a room as it begins: epoch 0, one leaf, one
+// participant, the policy that the profile gives that kind of room
+// (docs/mmr-profile.md, sections 6 and 10).
+func (r *Room) CheckNew() error {
+	want := room.Cooperative()
+	if r.policy.ConnectionRoom {
+		want = room.ConnectionRoom()
+	}
+	participants := r.state.Participants()
+	switch tbs := r.roster[0]; {
+	case r.epoch != 0 || r.newest != 0 || len(r.roster) != 1 || tbs == nil:
+		return fmt.Errorf("%w: a new room has one leaf at epoch 0", ErrGroup)
+	case len(participants) != 1 || participants[0].User != tbs.UserPseudonym:
+		return fmt.Errorf("%w: a new room has its creator for its only participant", ErrGroup)
+	case r.policy.RequiresEntry(true) && r.table.Entries[0].Key == nil:
+		return identity.ErrEntryRequired
+	}
+	return want.Check(r.state)
+}

@@ -1,0 +1,138 @@
+package mmr
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/room"
+)
+
+// Rules is the [mls.Policy] of one group. Its owner, who also owns the group,
+// tells it which room the group is at each epoch: see [Rules.Set].
+type Rules struct {
+	codes joinCodes
+
+	mu   sync.Mutex
+	room *Room
+	// staged is the room after the Commit of view, which was found good.
+	staged *Room
+	view   *mls.CommitView
+}
+
+var _ mls.Policy = (*Rules)(nil)
+
+// NewRules returns the rules for a group. joinCode says whether the joiner with
+// a credential has shown a valid joining code to this hub; members give nil.
+func NewRules(joinCode func(*identity.PseudonymousCredentialTBS) bool) *Rules {
+	return &Rules{codes: joinCode}
+}
+
+// Room returns the room that was set last, or nil.
+func (u *Rules) Room() *Room {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.room
+}
+
+// Set says which room the group is now. Before the first call no Commit passes.
+func (u *Rules) Set(r *Room) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.room, u.staged, u.view = r, nil, nil
+}
+
+// Next returns the room after a Commit that [Rules.ValidateCommit] has let pass,
+// or checks the Commit now.
+func (u *Rules) Next(view *mls.CommitView) (*Room, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.view == view && view != nil {
+		return u.staged, nil
+	}
+	if u.room == nil {
+		return nil, fmt.Errorf("%w: no room is set", ErrNotMinimal)
+	}
+	next, err := u.room.Next(view, u.codes)
+	if err == nil {
+		u.staged, u.view = next, view
+	}
+	return next, err
+}
+
+// ValidateCredential implements [mls.Policy].
+func (u *Rules) ValidateCredential(_ context.Context, credential mls.Credential, signatureKey []byte) error {
+	tbs, err := ReadCredential(credential)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(tbs.SignaturePublicKey, signatureKey) {
+		return identity.ErrSignatureKey
+	}
+	return nil
+}
+
+// SameClient implements [mls.Policy]: a client keeps its credential, or takes a
+// new client pseudonym and key under the same user pseudonym.
+func (u *Rules) SameClient(prev, next mls.Credential) bool {
+	if prev.Equal(&next) {
+		return true
+	}
+	a, errA := ReadCredential(prev)
+	b, errB := ReadCredential(next)
+	return errA == nil && errB == nil && identity.SameClient(a, b)
+}
+
+// ValidateProposal implements [mls.Policy]: which proposals are legal, by value
+// and by reference (docs/mmr-profile.md, section 3, "Who sends what").
+func (u *Rules) ValidateProposal(_ context.Context, view *mls.ProposalView) error {
+	byValue := view.Commit != nil && !view.ByReference
+	external := view.Commit != nil && view.Commit.External
+	if !byValue && view.Sender.Type != mls.SenderMember {
+		return fmt.Errorf("%w: from outside the group", ErrProposal)
+	}
+	switch body := view.Proposal.Body.(type) {
+	case *mls.Add:
+		if !byValue {
+			return fmt.Errorf("%w: an Add stands in its committer's own Commit", ErrProposal)
+		}
+		room := u.Room()
+		if room == nil {
+			return fmt.Errorf("%w: no room is set", ErrNotMinimal)
+		}
+		_, err := ParseLeaf(room.suite, &body.KeyPackage.LeafNode)
+		return err
+	case *mls.Remove, *mls.SelfRemove:
+		return nil
+	case *mls.AppDataUpdate:
+		if !byValue && (body.Component == identity.ComponentPolicy || body.Component == identity.ComponentRoomMetadata) {
+			return fmt.Errorf("%w: component 0x%04x changes by value alone", ErrProposal, uint16(body.Component))
+		}
+		return nil
+	case *mls.PreSharedKey, *mls.ExternalInit:
+		if !byValue || !external {
+			return fmt.Errorf("%w: %v outside of an external Commit", ErrProposal, view.Proposal.Type())
+		}
+		return nil
+	default:
+		return fmt.Errorf("%w: %v", ErrProposal, view.Proposal.Type())
+	}
+}
+
+// ApplyComponent implements [mls.Policy].
+func (u *Rules) ApplyComponent(_ context.Context, id mls.ComponentID, old []byte, updates [][]byte) ([]byte, error) {
+	next, err := room.ApplyComponent(room.ComponentID(id), old, updates)
+	if err != nil || id != identity.ComponentPolicy {
+		return next, err
+	}
+	return next, checkPolicyChange(old, next)
+}
+
+// ValidateCommit implements [mls.Policy].
+func (u *Rules) ValidateCommit(_ context.Context, view *mls.CommitView) error {
+	_, err := u.Next(view)
+	return err
+}

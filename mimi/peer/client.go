@@ -135,8 +135,22 @@ type message struct {
 	status   int // that says success
 }
 
-// post sends a message and returns the body of the answer.
+// post sends a message and returns the body of the answer. Failures of transport
+// are logged with their cause, which the sentence of the error leaves out.
 func (c *Client) post(ctx context.Context, m message) ([]byte, error) {
+	body, err := c.try(ctx, m)
+	if e, ok := errors.AsType[*Error](err); ok {
+		level := slog.LevelDebug // senders try again and know when to complain
+		if e.Kind == Permanent {
+			level = slog.LevelWarn
+		}
+		c.cfg.Log.Log(ctx, level, "request to a peer failed", "peer", m.peer, "endpoint", m.endpoint,
+			"kind", e.Kind, "status", e.Status, "code", codeText(e.Code), "err", e, "cause", e.err)
+	}
+	return body, err
+}
+
+func (c *Client) try(ctx context.Context, m message) ([]byte, error) {
 	r, err := c.peer(m.peer)
 	if err != nil {
 		return nil, err

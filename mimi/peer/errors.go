@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -99,6 +100,9 @@ var errRedirect = errors.New("peer: redirect")
 
 // sendFailed explains an error of the transport.
 func sendFailed(peer string, e protocol.Endpoint, err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // without the URL, which names rooms and users
+	}
 	f := &Error{Peer: peer, Endpoint: e, Kind: Unreachable, reason: "can't be reached", err: err}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
 		f.reason = "can't be found: there is no such provider"

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -16,170 +14,11 @@ import (
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
-	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
-	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/peer"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol/protocoltest"
-	"github.com/mimi-gateway/mimi-gateway/mimi/provider"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
-
-const (
-	remote = protocoltest.Hub   // the provider that is asked
-	own    = protocoltest.Local // the client's domain
-)
-
-// A world is a client and the means to put a server at the address where it looks
-// for the remote provider.
-type world struct {
-	ca       *protocoltest.CA
-	clock    *mimi.ManualClock
-	listener net.Listener
-	client   *peer.Client
-}
-
-func newWorld(t *testing.T, change func(*peer.Config)) *world {
-	t.Helper()
-	w := &world{ca: protocoltest.NewCA(t), clock: mimi.NewManualClock(protocoltest.At)}
-	var err error
-	if w.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = w.listener.Close() })
-	cert := w.ca.Issue(own)
-	cfg := peer.Config{
-		Domain:      own,
-		Certificate: func() (*tls.Certificate, error) { return cert, nil },
-		Peers:       map[string]peer.Override{remote: {Address: w.listener.Addr().String(), RootCAs: w.ca.Pool()}},
-		Clock:       w.clock, Log: slog.New(slog.DiscardHandler),
-	}
-	if change != nil {
-		change(&cfg)
-	}
-	if w.client, err = peer.New(cfg); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.client.Close)
-	return w
-}
-
-// serve puts a plain HTTPS server at the address until the test ends.
-func (w *world) serve(t *testing.T, cert *tls.Certificate, h http.Handler) {
-	t.Helper()
-	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
-		TLSConfig: &tls.Config{Certificates: []tls.Certificate{*cert}, ClientAuth: tls.RequestClientCert},
-	}
-	done := make(chan struct{})
-	go func() { defer close(done); _ = server.ServeTLS(w.listener, "", "") }()
-	t.Cleanup(func() { _ = server.Close(); <-done })
-}
-
-// A services is all services of a provider; a test sets what it needs.
-type services struct {
-	mu     sync.Mutex
-	err    error
-	pkg    []byte
-	stored map[string]int
-}
-
-func (s *services) fail() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
-}
-
-func (s *services) Update(context.Context, string, mimi.URI, *protocol.UpdateRequest) (*protocol.UpdateRoomResponse, error) {
-	return &protocol.UpdateRoomResponse{Accepted: protocoltest.At}, s.fail()
-}
-
-func (s *services) SubmitMessage(context.Context, string, mimi.URI, *protocol.SubmitMessageRequest) (*protocol.SubmitMessageResponse, error) {
-	return &protocol.SubmitMessageResponse{Accepted: protocoltest.At}, s.fail()
-}
-
-func (s *services) GroupInfo(_ context.Context, _ string, room mimi.URI, _ *protocol.GroupInfoRequest) (*protocol.GroupInfoResponse, error) {
-	return &protocol.GroupInfoResponse{Room: room, Status: protocol.GroupInfoSuccess, Sealed: protocoltest.Ciphertext(10)}, s.fail()
-}
-
-func (s *services) JoinCode(context.Context, string, *protocol.JoinCodeRegistration) error {
-	return s.fail()
-}
-
-func (s *services) RelayKeyMaterial(context.Context, string, *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {
-	return &protocol.SealedKeyMaterial{Sealed: protocoltest.Ciphertext(1)}, s.fail()
-}
-
-func (s *services) KeyMaterial(context.Context, string, *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {
-	return &protocol.SealedKeyMaterial{Sealed: protocoltest.Ciphertext(2)}, s.fail()
-}
-
-func (s *services) Notify(_ context.Context, from string, room mimi.URI, body []byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err == nil {
-		s.stored[from+" "+room.String()+" "+string(body)]++
-	}
-	return s.err
-}
-
-func (s *services) ConnectionPackage(context.Context, string, mimi.URI) ([]byte, error) {
-	return s.pkg, s.fail()
-}
-
-func (s *services) ConnectionRequest(context.Context, string, *protocol.ConnectionRequest) error {
-	return s.fail()
-}
-
-func (s *services) Directory(context.Context) (*protocol.Directory, error) {
-	draft, profile, err := provider.Endpoints(remote, 0)
-	key := identity.ProviderKey{ID: 1, Suite: suite.X25519AES128, Public: make([]byte, 32), NotAfter: protocoltest.At}
-	return &protocol.Directory{Endpoints: draft, Profile: &protocol.Profile{Endpoints: profile, KeyMaterialKeys: []identity.ProviderKey{key}}}, err
-}
-
-// provide puts a real provider at the address until the test ends.
-func (w *world) provide(t *testing.T) *services {
-	t.Helper()
-	s := &services{stored: map[string]int{}}
-	server, err := provider.New(provider.Config{
-		Domain: remote,
-		TLS:    &tls.Config{Certificates: []tls.Certificate{*w.ca.Issue(remote)}},
-		Roots:  func(string) (*x509.CertPool, error) { return w.ca.Pool(), nil },
-		Hub:    s, Inbox: s, People: s, KeyMaterial: s, Directory: s,
-		Clock: w.clock, Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(ctx, w.listener) }()
-	t.Cleanup(func() {
-		w.client.Close() // the server would wait for idle connections
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	return s
-}
-
-// message returns the named sample.
-func message[T wire.Message](tb testing.TB, name string) T {
-	tb.Helper()
-	for _, s := range protocoltest.Samples() {
-		if s.Name == name {
-			return s.Message.(T)
-		}
-	}
-	tb.Fatalf("no sample %s", name)
-	panic("unreachable")
-}
-
-func update(t *testing.T, w *world) (*protocol.UpdateRoomResponse, error) {
-	t.Helper()
-	return w.client.Update(t.Context(), protocoltest.Room, message[*protocol.UpdateRequest](t, "UpdateRequest/commit"))
-}
 
 func TestEveryRequestReachesItsService(t *testing.T) {
 	w := newWorld(t, nil)
@@ -438,87 +277,6 @@ func TestServersMustProveTheirName(t *testing.T) {
 	}
 }
 
-func TestDirectoryIsCachedForItsLifetime(t *testing.T) {
-	w := newWorld(t, func(c *peer.Config) { c.DirectoryLifetime = time.Minute })
-	doc := document(t)
-	var fetched atomic.Int32
-	var gone atomic.Int32 // a status, or -1 for no answer
-	w.serve(t, w.ca.Issue(remote), http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if directory(rw, r, doc) {
-			fetched.Add(1)
-		} else if status := gone.Load(); status > 0 {
-			rw.WriteHeader(int(status))
-		} else if status < 0 {
-			panic(http.ErrAbortHandler)
-		} else {
-			rw.WriteHeader(http.StatusCreated)
-		}
-	}))
-	room := mimi.URI{Domain: own, Kind: mimi.KindRoom, ID: "r"}
-	notify := func() error { return w.client.Notify(t.Context(), remote, room, []byte("body")) }
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			if err := notify(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	steps := []struct {
-		after time.Duration
-		gone  int32
-		want  int32
-	}{
-		{0, 0, 1}, {59 * time.Second, 0, 1}, {time.Second, 0, 2}, // its lifetime
-		{0, 404, 2}, {0, 404, 3}, {0, 0, 4}, {0, 0, 4}, // the endpoint has moved
-		{0, -1, 4}, {0, 0, 5}, {0, 503, 5}, {0, 0, 5},
-	}
-	for i, s := range steps {
-		w.clock.Advance(s.after)
-		gone.Store(s.gone)
-		if err := notify(); (err != nil) != (s.gone != 0) {
-			t.Errorf("step %d: %v", i, err)
-		}
-		if n := fetched.Load(); n != s.want {
-			t.Errorf("step %d: fetched %d times, want %d", i, n, s.want)
-		}
-	}
-}
-
-func TestBadDirectories(t *testing.T) {
-	for name, doc := range map[string]string{
-		"no JSON":      "hello",
-		"too long":     strings.Repeat(" ", protocol.MaxDirectory+1),
-		"another host": strings.ReplaceAll(string(document(t)), "https://"+remote, "https://evil.example"),
-	} {
-		w := newWorld(t, nil)
-		w.serve(t, w.ca.Issue(remote), http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { directory(rw, r, []byte(doc)) }))
-		_, err := update(t, w)
-		if e, ok := errors.AsType[*peer.Error](err); !ok || e.Kind != peer.Permanent || !strings.Contains(err.Error(), "can't be read") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-func TestProviderWithoutTheProfile(t *testing.T) {
-	w := newWorld(t, nil)
-	d, err := (&services{}).Directory(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.Profile = nil
-	doc, err := d.MarshalJSON()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.serve(t, w.ca.Issue(remote), http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { directory(rw, r, doc) }))
-	_, err = w.client.ConnectionPackage(t.Context(), mimi.URI{Domain: remote, Kind: mimi.KindUser, ID: "bob"})
-	if !errors.Is(err, protocol.ErrNoProfile) || peer.IsTemporary(err) {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestUnreachable(t *testing.T) {
 	w := newWorld(t, nil)
 	_ = w.listener.Close()
@@ -531,6 +289,33 @@ func TestUnreachable(t *testing.T) {
 	cancel()
 	if _, err := w.client.Directory(ctx, remote); !errors.Is(err, context.Canceled) {
 		t.Errorf("called off: %v", err)
+	}
+}
+
+// The log says what failed, and names no room or user.
+func TestLogHasNoIdentifiers(t *testing.T) {
+	var log bytes.Buffer
+	w := newWorld(t, func(c *peer.Config) {
+		c.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	doc := document(t)
+	w.serve(t, w.ca.Issue(remote), http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if !directory(rw, r, doc) {
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	room := mimi.URI{Domain: own, Kind: mimi.KindRoom, ID: "secretname"}
+	err := w.client.Notify(t.Context(), remote, room, []byte("body"))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if strings.Contains(e.Error(), "secretname") {
+			t.Errorf("error: %v", e)
+		}
+	}
+	if s := log.String(); !strings.Contains(s, "kind=unreachable") || strings.Contains(s, "secretname") {
+		t.Errorf("log: %s", s)
 	}
 }
 

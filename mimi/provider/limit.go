@@ -114,6 +114,19 @@ type Rate struct {
 	Burst int
 }
 
+// DefaultRates returns rates for each peer that people do not notice, and that
+// make it slow to try out names or to use up key material.
+func DefaultRates() map[protocol.Endpoint]Rate {
+	return map[protocol.Endpoint]Rate{
+		protocol.EndpointConnectionPackage:    {Every: 2 * time.Second, Burst: 60},
+		protocol.EndpointConnectionRequest:    {Every: 2 * time.Second, Burst: 60},
+		protocol.EndpointKeyMaterial:          {Every: time.Second, Burst: 60},
+		protocol.EndpointKeyMaterialAnonymous: {Every: 500 * time.Millisecond, Burst: 120},
+		protocol.EndpointJoinCode:             {Every: time.Second, Burst: 60},
+		protocol.EndpointGroupInfo:            {Every: 100 * time.Millisecond, Burst: 300},
+	}
+}
+
 // maxBuckets bounds the memory of [TokenBuckets]. Only authenticated peers have
 // buckets.
 const maxBuckets = 1 << 14

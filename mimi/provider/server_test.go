@@ -3,7 +3,6 @@ package provider_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -22,7 +21,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
-// marshal returns the named sample.
+// sampled returns the encoding of the named sample.
 func sampled(tb testing.TB, name string) []byte {
 	tb.Helper()
 	for _, s := range protocoltest.Samples() {
@@ -118,69 +117,6 @@ func (r response) expect(t *testing.T, status int, code protocol.Code) {
 	t.Helper()
 	if r.status != status || r.problem.Code != code || r.problem.Status != status || r.problem.Title != http.StatusText(status) {
 		t.Errorf("got %d with %+v, want %d %s", r.status, r.problem, status, code)
-	}
-}
-
-func TestAuthentication(t *testing.T) {
-	l := start(t, nil)
-	stranger := protocoltest.NewCA(t)
-	good := l.ca.Issue(from)
-	fromHeader := func(values ...string) map[string][]string { return map[string][]string{"From": values} }
-	update := func(header map[string][]string) request {
-		return request{path: path(t, protocol.EndpointUpdate, room), body: sampled(t, "UpdateRequest/commit"), header: header}
-	}
-	cases := []struct {
-		name   string
-		cert   *tls.Certificate
-		req    request
-		status int
-		code   protocol.Code
-	}{
-		{"no client certificate", nil, update(nil), 401, protocol.CodeNoCertificate},
-		{"no From header", good, update(fromHeader()), 400, protocol.CodeBadFrom},
-		{"two From headers", good, update(fromHeader("mimi@"+from, "mimi@"+from)), 400, protocol.CodeBadFrom},
-		{"From with a display name", good, update(fromHeader("M <mimi@" + from + ">")), 400, protocol.CodeBadFrom},
-		{"From with another local part", good, update(fromHeader("alice@" + from)), 400, protocol.CodeBadFrom},
-		{"From names another provider", good, update(fromHeader("mimi@other.example")), 403, protocol.CodeWrongFrom},
-		{"From names the provider itself", good, update(fromHeader("mimi@" + self)), 403, protocol.CodeWrongFrom},
-		{"From names a domain below the certificate's", good, update(fromHeader("mimi@a." + from)), 403, protocol.CodeWrongFrom},
-		{"wildcard certificate", l.ca.Issue("*.example"), update(nil), 403, protocol.CodeWrongFrom},
-		{"certificate of an unknown authority", stranger.Issue(from), update(nil), 403, protocol.CodeUntrusted},
-		{"expired certificate", l.ca.IssueUntil(protocoltest.At.Add(-time.Minute), from), update(nil), 403, protocol.CodeUntrusted},
-		{"barred peer", l.ca.Issue("barred.example"), update(fromHeader("mimi@barred.example")), 403, protocol.CodeUnknownPeer},
-		{"another Host", good, request{host: "other.example", path: path(t, protocol.EndpointUpdate, room)}, 421, protocol.CodeWrongHost},
-		{"directory without certificate", nil, request{method: http.MethodGet, path: protocol.DirectoryPath}, 401, protocol.CodeNoCertificate},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			send(t, l.client(t, c.cert), c.req).expect(t, c.status, c.code)
-		})
-	}
-	if asked := l.asked(); len(asked) != 0 {
-		t.Fatalf("services were asked: %v", asked)
-	}
-	for name, req := range map[string]request{
-		"good":                    update(nil),
-		"Host with a port":        {host: self + ":8443", path: path(t, protocol.EndpointUpdate, room), body: sampled(t, "UpdateRequest/commit")},
-		"Host in upper case":      {host: strings.ToUpper(self), path: path(t, protocol.EndpointUpdate, room), body: sampled(t, "UpdateRequest/commit")},
-		"no Content-Type":         update(map[string][]string{"Content-Type": {}}),
-		"Content-Type with param": update(map[string][]string{"Content-Type": {protocol.MediaType + "; v=1"}}),
-	} {
-		if r := send(t, l.client(t, l.ca.Issue("another.example", from)), req); r.status != http.StatusOK {
-			t.Errorf("%s: %d %+v", name, r.status, r.problem)
-		}
-	}
-	if asked := l.asked(); len(asked) != 5 || asked[0] != "Update "+from {
-		t.Errorf("services were asked: %v", asked)
-	}
-}
-
-func TestTLS12IsRefused(t *testing.T) {
-	l := start(t, nil)
-	conn, err := tls.Dial("tcp", l.addr, &tls.Config{ServerName: self, RootCAs: l.ca.Pool(), Time: l.clock.Now, MaxVersion: tls.VersionTLS12})
-	if err == nil {
-		_ = conn.Close()
-		t.Error("accepted")
 	}
 }
 
@@ -458,105 +394,6 @@ func TestLogHasNoIdentifiers(t *testing.T) {
 	}
 	if s := log.String(); strings.Contains(s, "secretname") || strings.Contains(s, "cathy") || !strings.Contains(s, "err=broken") {
 		t.Errorf("log:\n%s", s)
-	}
-}
-
-func TestRequestsUnderWayAreLimited(t *testing.T) {
-	for _, x := range []struct {
-		limits provider.Limits
-		status int
-		code   protocol.Code
-	}{
-		{provider.Limits{PerPeer: 2}, 429, protocol.CodeLimited},
-		{provider.Limits{Total: 2}, 503, protocol.CodeUnavailable},
-	} {
-		l := start(t, func(c *provider.Config) { c.Limits = x.limits })
-		entered, leave := make(chan struct{}), make(chan struct{})
-		l.during = func(context.Context) { entered <- struct{}{}; <-leave }
-		c := l.client(t, l.ca.Issue(from))
-		req := request{path: path(t, protocol.EndpointUpdate, room), body: sampled(t, "UpdateRequest/proposals")}
-		results := make(chan response, 2)
-		for range 2 {
-			go func() { results <- send(t, c, req) }()
-			<-entered
-		}
-		r := send(t, c, req)
-		r.expect(t, x.status, x.code)
-		if r.header.Get("Retry-After") == "" {
-			t.Error("no Retry-After")
-		}
-		close(leave)
-		for range 2 {
-			if r := <-results; r.status != 200 {
-				t.Errorf("first requests: %d", r.status)
-			}
-		}
-		go func() { <-entered }()
-		if r := send(t, c, req); r.status != 200 {
-			t.Errorf("afterwards: %d", r.status)
-		}
-	}
-}
-
-func TestBodiesInMemoryAreLimited(t *testing.T) {
-	body := sampled(t, "UpdateRequest/proposals")
-	l := start(t, func(c *provider.Config) { c.Limits = provider.Limits{BodyBytes: int64(len(body))} })
-	c := l.client(t, l.ca.Issue(from))
-	req := request{path: path(t, protocol.EndpointUpdate, room), body: body}
-	for range 2 { // what is reserved is released
-		if r := send(t, c, req); r.status != 200 {
-			t.Fatalf("a body that fits: %d", r.status)
-		}
-	}
-	req.chunked = true // could be as long as the endpoint allows
-	send(t, c, req).expect(t, 503, protocol.CodeUnavailable)
-}
-
-// A body that is announced as too long is refused before any of it is read.
-func TestOversizeIsRefusedUnread(t *testing.T) {
-	l := start(t, nil)
-	c := l.client(t, l.ca.Issue(from))
-	body, end := io.Pipe()
-	defer func() { _ = end.Close() }()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+self+path(t, protocol.EndpointUpdate, room), body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.ContentLength = protocol.EndpointUpdate.MaxRequest() + 1
-	req.Header.Set("From", protocol.FromHeader(from))
-	resp, err := c.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusRequestEntityTooLarge {
-		t.Errorf("status %d", resp.StatusCode)
-	}
-}
-
-func TestRatesAreLimited(t *testing.T) {
-	clock := mimi.NewManualClock(protocoltest.At)
-	limiter := provider.NewTokenBuckets(clock, map[protocol.Endpoint]provider.Rate{protocol.EndpointConnectionPackage: {Every: time.Minute, Burst: 2}})
-	l := start(t, func(c *provider.Config) { c.Limiter = limiter })
-	c := l.client(t, l.ca.Issue(from))
-	req := request{path: path(t, protocol.EndpointConnectionPackage, ""), body: sampled(t, "ConnectionPackageRequest")}
-	steps := []struct {
-		after time.Duration
-		ok    bool
-		wait  string
-	}{{0, true, ""}, {0, true, ""}, {0, false, "60"}, {59 * time.Second, false, "1"}, {time.Second, true, ""}, {0, false, "60"}, {time.Hour, true, ""}, {0, true, ""}, {0, false, "60"}}
-	for i, s := range steps {
-		clock.Advance(s.after)
-		r := send(t, c, req)
-		if (r.status == 200) != s.ok || r.header.Get("Retry-After") != s.wait {
-			t.Errorf("step %d: %d, Retry-After %q", i, r.status, r.header.Get("Retry-After"))
-		}
-	}
-	if _, ok := limiter.Allow("another.example", protocol.EndpointConnectionPackage); !ok {
-		t.Error("one peer's requests count against another")
-	}
-	if _, ok := limiter.Allow(from, protocol.EndpointNotify); !ok {
-		t.Error("an endpoint without a rate is limited")
 	}
 }
 

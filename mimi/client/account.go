@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/content"
@@ -76,7 +77,7 @@ func (c *Client) newAccount(ctx context.Context, user mimi.URI, name string) err
 		return fmt.Errorf("client: certificate for a new account: %w", err)
 	}
 	x := accountSecret{seed: key.Seed(), certificate: cert.Credential().Certificate, queue: make([]byte, queueIDSize)}
-	if _, err := c.cfg.Random.Read(x.queue); err != nil {
+	if _, err := io.ReadFull(c.cfg.Random, x.queue); err != nil {
 		return fmt.Errorf("client: queue id: %w", err)
 	}
 	secret, err := wire.Marshal(&x)

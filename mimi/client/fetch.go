@@ -83,8 +83,10 @@ func (c *Client) materialRequest(ctx context.Context, account, uri mimi.URI, dom
 		Target: protocol.KeyMaterialTarget{Domain: domain}, Room: uri,
 		Requester: protocol.Requester{CipherSuites: []suite.ID{c.cfg.Suite.ID()}, Required: identity.RequiredCapabilities()},
 	}
-	content := &protocol.ConnectionTokenContent{Token: theirs.Token, Created: c.cfg.Clock.Now(), ResponseKey: response.Public()}
-	if _, err := io.ReadFull(c.cfg.Random, content.Nonce[:]); err != nil {
+	content := &protocol.ConnectionTokenContent{
+		Token: theirs.Token, Nonce: make([]byte, protocol.TokenNonceSize), Created: c.cfg.Clock.Now(), ResponseKey: response.Public(),
+	}
+	if _, err := io.ReadFull(c.cfg.Random, content.Nonce); err != nil {
 		return nil, response, fmt.Errorf("client: nonce: %w", err)
 	}
 	return request, response, c.withRoom(ctx, uri, func(r *room) error {

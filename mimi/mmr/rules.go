@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/room"
@@ -63,8 +64,14 @@ func (u *Rules) Next(view *mls.CommitView) (*Room, error) {
 	return next, err
 }
 
-// ValidateCredential implements [mls.Policy].
+// ValidateCredential implements [mls.Policy]. A basic credential is the hub's, as
+// external sender: it names the provider. That no leaf has one is checked with
+// the leaves.
 func (u *Rules) ValidateCredential(_ context.Context, credential mls.Credential, signatureKey []byte) error {
+	if credential.Type == mls.CredentialBasic {
+		_, err := mimi.ParseURIKind(string(credential.Body), mimi.KindProvider)
+		return err
+	}
 	tbs, err := ReadCredential(credential)
 	if err != nil {
 		return err

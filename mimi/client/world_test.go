@@ -1,0 +1,401 @@
+package client_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/client"
+	"github.com/mimi-gateway/mimi-gateway/mimi/content"
+	"github.com/mimi-gateway/mimi-gateway/mimi/hub"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
+	"github.com/mimi-gateway/mimi-gateway/mimi/storetest"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
+)
+
+// A world is some gateways that reach each other by calls, with everything that
+// passes between them encoded and decoded on the way.
+type world struct {
+	t        *testing.T
+	clock    *mimi.ManualClock
+	gateways map[string]*gateway
+}
+
+// A gateway is a hub and a client on stores in memory.
+type gateway struct {
+	w      *world
+	domain string
+	stores *storetest.Stores
+	hub    *hub.Hub
+	client *client.Client
+	people map[string]string
+
+	mu     sync.Mutex
+	events []*client.Event
+	grown  chan struct{}
+	// down makes the gateway unreachable for others; fail fails deliveries of
+	// events.
+	down bool
+	fail func(*client.Event) error
+}
+
+func newWorld(t *testing.T, domains ...string) *world {
+	w := &world{t: t, clock: mimi.NewManualClock(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)), gateways: map[string]*gateway{}}
+	for _, domain := range domains {
+		g := &gateway{w: w, domain: domain, stores: storetest.New(), people: map[string]string{}, grown: make(chan struct{})}
+		w.gateways[domain] = g
+		g.start()
+	}
+	t.Cleanup(func() {
+		for _, g := range w.gateways {
+			g.stop()
+		}
+	})
+	return w
+}
+
+// start makes hub and client on the gateway's stores, as after a restart.
+func (g *gateway) start() {
+	g.w.t.Helper()
+	log := slog.New(slog.NewTextHandler(testLog{g.w.t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("gateway", g.domain)
+	s, err := suite.Lookup(suite.X25519AES128)
+	if err != nil {
+		g.w.t.Fatal(err)
+	}
+	var c *client.Client
+	g.hub, err = hub.New(hub.Config{
+		Domain: g.domain, Store: g.stores.Hub, Queue: g.stores.Hub, Notifier: network{g}, KeyMaterial: network{g},
+		Key:   func(id suite.ID) (suite.SignatureKey, error) { return c.HubKey(id) },
+		Clock: g.w.clock, Random: rand.Reader, Log: log,
+	})
+	if err != nil {
+		g.w.t.Fatal(err)
+	}
+	c, err = client.New(client.Config{
+		Domain: g.domain, Suite: s, Store: g.stores.Client,
+		Packages: g.stores.People, Replays: g.stores.People, KeyPackages: g.stores.People, Privates: g.stores.People,
+		Nonces: g.stores.People, Pseudonyms: g.stores.People, Pins: g.stores.People,
+		Hub: network{g}, OwnHub: g.hub, Peers: network{g}, People: g, Sink: g,
+		Clock: g.w.clock, Random: rand.Reader, Log: log,
+	})
+	if err != nil {
+		g.w.t.Fatal(err)
+	}
+	g.client = c
+	if err := c.Start(g.w.t.Context()); err != nil {
+		g.w.t.Fatal(err)
+	}
+	if err := g.hub.Start(g.w.t.Context()); err != nil {
+		g.w.t.Fatal(err)
+	}
+}
+
+func (g *gateway) stop() {
+	g.hub.Stop()
+	g.client.Stop()
+}
+
+// restart stops the gateway and starts it again on what its stores have.
+func (g *gateway) restart() {
+	g.w.t.Helper()
+	g.stop()
+	g.start()
+}
+
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(b []byte) (int, error) {
+	l.t.Log(strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+// Lookup implements [client.People].
+func (g *gateway) Lookup(_ context.Context, localpart string) (string, error) {
+	name, ok := g.people[localpart]
+	if !ok {
+		return "", client.ErrNoPerson
+	}
+	return name, nil
+}
+
+// Deliver implements [client.Sink].
+func (g *gateway) Deliver(_ context.Context, e *client.Event) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.fail != nil {
+		if err := g.fail(e); err != nil {
+			return err
+		}
+	}
+	g.events = append(g.events, e)
+	close(g.grown)
+	g.grown = make(chan struct{})
+	return nil
+}
+
+// await returns the first event from the given position on for which ok holds,
+// and the position behind it.
+func (g *gateway) await(what string, from int, ok func(*client.Event) bool) (*client.Event, int) {
+	g.w.t.Helper()
+	limit := time.After(time.Minute)
+	for {
+		g.mu.Lock()
+		for i := from; i < len(g.events); i++ {
+			if ok(g.events[i]) {
+				e := g.events[i]
+				g.mu.Unlock()
+				return e, i + 1
+			}
+		}
+		grown := g.grown
+		g.mu.Unlock()
+		select {
+		case <-grown:
+		case <-limit:
+			g.w.t.Fatalf("%s: no event: %s\nhave %s", g.domain, what, g.seen())
+		}
+	}
+}
+
+func (g *gateway) seen() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var b strings.Builder
+	for _, e := range g.events {
+		fmt.Fprintf(&b, "\n  %s account=%s room=%s peer=%s reason=%s", e.Kind, e.Account, e.Room, e.Peer, e.Reason)
+	}
+	return b.String()
+}
+
+// person makes an account.
+func (g *gateway) person(localpart, name string) mimi.URI {
+	g.w.t.Helper()
+	g.people[localpart] = name
+	u, err := g.client.Provision(g.w.t.Context(), localpart, name)
+	if err != nil {
+		g.w.t.Fatal(err)
+	}
+	return u
+}
+
+// network is how a gateway reaches others.
+type network struct{ g *gateway }
+
+func (n network) to(domain string) (*gateway, error) {
+	g, ok := n.g.w.gateways[domain]
+	if !ok {
+		return nil, fmt.Errorf("no provider at %s", domain)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.down {
+		return nil, fmt.Errorf("%s is down", domain)
+	}
+	return g, nil
+}
+
+// pass sends a message through its encoding.
+func pass[T any, P interface {
+	*T
+	wire.Message
+}](m P) (P, error) {
+	if m == nil {
+		return nil, nil
+	}
+	b, err := mls.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	out := P(new(T))
+	return out, mls.Unmarshal(b, out)
+}
+
+// exchange sends a request and returns what came back.
+func exchange[Q, A any, PQ interface {
+	*Q
+	wire.Message
+}, PA interface {
+	*A
+	wire.Message
+}](req PQ, serve func(PQ) (PA, error),
+) (PA, error) {
+	req, err := pass[Q, PQ](req)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := serve(req)
+	if err != nil {
+		return nil, err
+	}
+	return pass[A, PA](answer)
+}
+
+func (n network) Notify(ctx context.Context, domain string, room mimi.URI, body []byte) error {
+	g, err := n.to(domain)
+	if err != nil {
+		return err
+	}
+	return g.client.Notify(ctx, n.g.domain, room, body)
+}
+
+func (n network) KeyMaterial(ctx context.Context, req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {
+	g, err := n.to(req.Target.Domain)
+	if err != nil {
+		return nil, err
+	}
+	return exchange(req, func(req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {
+		return g.client.KeyMaterial(ctx, n.g.domain, req)
+	})
+}
+
+func (n network) Update(ctx context.Context, room mimi.URI, req *protocol.UpdateRequest) (*protocol.UpdateRoomResponse, error) {
+	g, err := n.to(room.Domain)
+	if err != nil {
+		return nil, err
+	}
+	return exchange(req, func(req *protocol.UpdateRequest) (*protocol.UpdateRoomResponse, error) {
+		return g.hub.Update(ctx, n.g.domain, room, req)
+	})
+}
+
+func (n network) SubmitMessage(ctx context.Context, room mimi.URI, req *protocol.SubmitMessageRequest) (*protocol.SubmitMessageResponse, error) {
+	g, err := n.to(room.Domain)
+	if err != nil {
+		return nil, err
+	}
+	return exchange(req, func(req *protocol.SubmitMessageRequest) (*protocol.SubmitMessageResponse, error) {
+		return g.hub.SubmitMessage(ctx, n.g.domain, room, req)
+	})
+}
+
+func (n network) GroupInfo(ctx context.Context, room mimi.URI, req *protocol.GroupInfoRequest) (*protocol.GroupInfoResponse, error) {
+	g, err := n.to(room.Domain)
+	if err != nil {
+		return nil, err
+	}
+	return exchange(req, func(req *protocol.GroupInfoRequest) (*protocol.GroupInfoResponse, error) {
+		return g.hub.GroupInfo(ctx, n.g.domain, room, req)
+	})
+}
+
+func (n network) JoinCode(ctx context.Context, req *protocol.JoinCodeRegistration) error {
+	g, err := n.to(req.Room.Domain)
+	if err != nil {
+		return err
+	}
+	return g.hub.JoinCode(ctx, n.g.domain, req)
+}
+
+func (n network) RelayKeyMaterial(ctx context.Context, req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {
+	g, err := n.to(req.Room.Domain)
+	if err != nil {
+		return nil, err
+	}
+	return exchange(req, func(req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {
+		return g.hub.RelayKeyMaterial(ctx, n.g.domain, req)
+	})
+}
+
+func (n network) Directory(_ context.Context, domain string) (*protocol.Directory, error) {
+	g, err := n.to(domain)
+	if err != nil {
+		return nil, err
+	}
+	ca, keys, err := g.client.IdentityCA()
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.Directory{IdentityCA: ca, Profile: &protocol.Profile{KeyMaterialKeys: keys}}, nil
+}
+
+func (n network) ConnectionPackage(ctx context.Context, user mimi.URI) ([]byte, error) {
+	g, err := n.to(user.Domain)
+	if err != nil {
+		return nil, err
+	}
+	return g.client.ConnectionPackage(ctx, n.g.domain, user)
+}
+
+func (n network) ConnectionRequest(ctx context.Context, req *protocol.ConnectionRequest) error {
+	g, err := n.to(req.Target.Domain)
+	if err != nil {
+		return err
+	}
+	req, err = pass[protocol.ConnectionRequest](req)
+	if err != nil {
+		return err
+	}
+	return g.client.ConnectionRequest(ctx, n.g.domain, req)
+}
+
+// The steps of stories.
+
+// connect lets one person ask another and the other accept, and returns their
+// room.
+func (w *world) connect(asker, asked mimi.URI) mimi.URI {
+	w.t.Helper()
+	a, b := w.gateways[asker.Domain], w.gateways[asked.Domain]
+	if _, err := a.client.Connect(w.t.Context(), asker, asked); err != nil {
+		w.t.Fatalf("connect: %v", err)
+	}
+	request, _ := b.await("asked", 0, func(e *client.Event) bool {
+		return e.Kind == client.EventAsked && e.Account == asked && e.Peer == asker
+	})
+	room, err := b.client.Accept(w.t.Context(), asked, request.Request)
+	if err != nil {
+		w.t.Fatalf("accept: %v", err)
+	}
+	for _, side := range []struct {
+		g    *gateway
+		a, p mimi.URI
+	}{{a, asker, asked}, {b, asked, asker}} {
+		side.g.await("connected", 0, func(e *client.Event) bool {
+			return e.Kind == client.EventConnected && e.Account == side.a && e.Peer == side.p && e.Room == room
+		})
+	}
+	return room
+}
+
+var sources int
+
+// say sends a text and waits until the other gateways have it.
+func (w *world) say(account, room mimi.URI, text string, heard ...string) {
+	w.t.Helper()
+	sources++
+	sent, err := w.gateways[account.Domain].client.Send(w.t.Context(), account, room, fmt.Sprintf("$%d", sources), content.Text(content.PlainPart(text)))
+	if err != nil {
+		w.t.Fatalf("%s says %q: %v", account, text, err)
+	}
+	for _, domain := range heard {
+		e, _ := w.gateways[domain].await("message "+text, 0, func(e *client.Event) bool {
+			return e.Kind == client.EventMessage && e.Room == room && string(e.Message) == string(sent.ID[:])
+		})
+		if _, err := content.Decode(e.Content, content.Limits{}); err != nil {
+			w.t.Fatal(err)
+		}
+		if e.Actor.User != account {
+			w.t.Errorf("%s heard %q from %v, want %v", domain, text, e.Actor.User, account)
+		}
+	}
+}
+
+// join accepts an invitation.
+func (w *world) join(account, room mimi.URI) *client.Event {
+	w.t.Helper()
+	g := w.gateways[account.Domain]
+	e, _ := g.await("invited", 0, func(e *client.Event) bool {
+		return e.Kind == client.EventInvited && e.Account == account && e.Room == room
+	})
+	if err := g.client.Join(w.t.Context(), account, room); err != nil {
+		w.t.Fatal(err)
+	}
+	return e
+}

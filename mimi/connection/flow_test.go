@@ -213,6 +213,7 @@ func TestReceiveRefuses(t *testing.T) {
 			}
 			w.shown = nil
 			second, _ := w.ask(p, nil)
+			second.Request.Ciphertext[7] ^= 1 // nothing is decrypted for a used package
 			return second
 		})
 		refused("ciphertext changed", connection.ErrRequestDecrypt, func(w *world) *connection.SealedRequest {

@@ -209,6 +209,27 @@ func TestVerifyRefuses(t *testing.T) {
 	})
 }
 
+// TestSignatureAlgorithm: the suite says how a certificate is signed.
+func TestSignatureAlgorithm(t *testing.T) {
+	s := identitytest.Suite(t, suite.P256AES128)
+	p := identitytest.NewProvider(t, s, "b.example")
+	ca := must[*x509.Certificate](t)(x509.ParseCertificate(p.CA.Certificate()))
+	key := must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	for algorithm, want := range map[x509.SignatureAlgorithm]error{x509.ECDSAWithSHA256: nil, x509.ECDSAWithSHA384: identity.ErrCertificate} {
+		c := template(t)
+		c.SignatureAlgorithm = algorithm
+		der := must[[]byte](t)(x509.CreateCertificate(rand.Reader, c, ca, key.Public(), p.CA.Key().Signer()))
+		_, err := p.Authority.Verify(s, identity.ClientCredential{Certificate: der})
+		wantError(t, err, want)
+	}
+	p384 := must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
+	c := template(t)
+	c.SignatureAlgorithm = x509.ECDSAWithSHA256
+	der := must[[]byte](t)(x509.CreateCertificate(rand.Reader, c, ca, p384.Public(), p.CA.Key().Signer()))
+	_, err := p.Authority.Verify(s, identity.ClientCredential{Certificate: der})
+	wantError(t, err, identity.ErrCertificate)
+}
+
 // TestSecretsDoNotPrint looks at every type that holds one.
 func TestSecretsDoNotPrint(t *testing.T) {
 	s := identitytest.Suite(t, suite.X25519AES128)
@@ -225,7 +246,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 		key.Bytes(), leaf.LinkKey.Bytes(), leaf.Key.Seed().Bytes(), p.CA.Key().Seed().Bytes(), link.Code.Bytes(), link.Key.Bytes(),
 		encode(t, &provider)[5:37], // behind the length, id, suite, and the key's own length
 	}
-	for _, v := range []any{key, leaf.LinkKey, identity.ConnectionToken{Secret: key.Secret}, ring.Newest(), ring, leaf, identity.WelcomeKeys{Keys: ring.Keys(), Table: table}, welcome, p.CA, provider, link} {
+	for _, v := range []any{key, leaf.LinkKey, identity.ConnectionToken(key), ring.Newest(), ring, leaf, identity.WelcomeKeys{Keys: ring.Keys(), Table: table}, welcome, p.CA, provider, link} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
 			text := fmt.Sprintf(verb, v)
 			for _, secret := range secrets {

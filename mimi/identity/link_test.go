@@ -185,6 +185,14 @@ func TestOpenLinkRefuses(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) { wantError(t, open(test.cred, test.key, fresh), test.want) })
 		}
+		t.Run("person of another domain", func(t *testing.T) {
+			c := identitytest.NewProvider(t, s, "c.example")
+			cred := sealedBy(c.Person(t, "carol", "phone"))
+			_, err := identity.OpenLink(s, cred, link, c.Authority, fresh)
+			wantError(t, err, identity.ErrDomain)
+			_, err = identity.OpenLink(s, cred, link, p.Authority, fresh)
+			wantError(t, err, identity.ErrIssuer)
+		})
 		t.Run("authority of another domain", func(t *testing.T) {
 			a := must[*identity.Authority](t)(identity.ParseAuthority("c.example", p.CA.PEM()))
 			_, err := identity.OpenLink(s, &leaf.Credential, link, a, fresh)

@@ -182,3 +182,20 @@ func (g *Group) AllRows() []Row {
 	}
 	return l
 }
+
+// FreshLeaf forgets the octets in which a leaf was received.
+func FreshLeaf(l *LeafNode) { l.received = nil }
+
+// HashOf returns the tree hash of any tree, or nothing for one without a form.
+func HashOf(t testing.TB, g *Group, nodes RatchetTree) []byte {
+	t.Helper()
+	tr, err := treeOf(g.suite, nodes, 1<<16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := tr.rootHash()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}

@@ -1,0 +1,169 @@
+package mls_test
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/mlstest"
+)
+
+// withComponents is a GroupContext extension with these components.
+func withComponents(t *testing.T, entries ...mls.ComponentData) mls.Extension {
+	t.Helper()
+	l, err := mls.Extensions{}.WithComponents(entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l[0]
+}
+
+// list is a list of components as the data of one.
+func list(t *testing.T, id mls.ComponentID, ids ...mls.ComponentID) mls.ComponentData {
+	t.Helper()
+	d, err := mls.ComponentsList(ids).Component(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestAppDataUpdate follows draft-ietf-mls-extensions-09, section "Updating
+// Application Data in the GroupContext".
+func TestAppDataUpdate(t *testing.T) {
+	w := three(t, withComponents(t, mls.ComponentData{ID: 7, Data: []byte("old")}), requireCaps(t, mls.RequiredCapabilities{
+		Extensions: []mls.ExtensionType{mls.ExtensionAppDataDictionary}, Proposals: []mls.ProposalType{mls.ProposalAppDataUpdate},
+	}))
+	join := func(_ mls.ComponentID, old []byte, updates [][]byte) ([]byte, error) {
+		if bytes.Equal(updates[0], []byte("bad")) {
+			return nil, errors.New("not acceptable")
+		}
+		return bytes.Join(append([][]byte{old}, updates...), []byte("+")), nil
+	}
+	w.Policy.Component = join
+	for _, n := range w.Active() {
+		n.Policy.Component = join
+	}
+	update := func(id mls.ComponentID, data string) mls.ProposalBody {
+		return &mls.AppDataUpdate{Component: id, Operation: mls.AppDataUpdateUpdate, Update: []byte(data)}
+	}
+	r := w.Commit("A", "alice/1", mls.CommitOptions{NoPath: true, Proposals: []mls.ProposalBody{update(7, "a"), update(9, "x"), update(7, "b")}})
+	if r.HasPath {
+		t.Error("an AppDataUpdate needs no path")
+	}
+	for id, want := range map[mls.ComponentID]string{7: "old+a+b", 9: "+x"} {
+		got, ok, err := w.Hub.View().Context().Extensions.Component(id)
+		if string(got) != want || !ok || err != nil {
+			t.Errorf("component %d: %q, %v, %v", id, got, ok, err)
+		}
+	}
+	w.Propose("B", "bob/1", update(7, "c"))
+	w.Commit("C", "carol/1", mls.CommitOptions{AllPending: true, Proposals: []mls.ProposalBody{&mls.AppDataUpdate{Component: 9, Operation: mls.AppDataUpdateRemove}}})
+	if _, ok, _ := w.Hub.View().Context().Extensions.Component(9); ok {
+		t.Error("a removed component is still there")
+	}
+	refusedCommit(t, w, byValue(update(7, "bad")), mls.ErrAppData)
+	// With AppDataUpdate required, nothing else may change the dictionary.
+	changed := w.Hub.View().Context().Extensions.Without(mls.ExtensionAppDataDictionary)
+	refusedCommit(t, w, byValue(&mls.GroupContextExtensions{Extensions: changed}), mls.ErrAppData)
+}
+
+// TestSafeAAD follows draft-ietf-mls-extensions-09, section "Safe Additional
+// Authenticated Data".
+func TestSafeAAD(t *testing.T) {
+	plain := three(t)
+	if _, err := plain.Node("A").Group.Protect(0, []byte("x"), mls.AuthenticatedData{Safe: mls.SafeAAD{{ID: 1}}}); !errors.Is(err, mls.ErrSafeAAD) {
+		t.Errorf("SafeAAD in a group without the component: %v", err)
+	}
+	w := three(t, withComponents(t, list(t, mls.ComponentSafeAAD)))
+	items := mls.SafeAAD{{ID: 0x8d40, Data: []byte("one")}, {ID: 0x8d43, Data: []byte("two")}}
+	r := w.Commit("A", "alice/1", mls.CommitOptions{AAD: mls.AuthenticatedData{Safe: items, Rest: []byte("rest")}})
+	if got, _ := r.AuthenticatedData.Safe.Get(0x8d43); string(got) != "two" || string(r.AuthenticatedData.Rest) != "rest" {
+		t.Errorf("authenticated data: %v", r.AuthenticatedData)
+	}
+	unordered := mls.AuthenticatedData{Safe: mls.SafeAAD{items[1], items[0]}}
+	if _, err := w.Node("A").Group.Commit(t.Context(), 0, mls.CommitOptions{AAD: unordered}); !errors.Is(err, mls.ErrComponentOrder) {
+		t.Errorf("items out of order: %v", err)
+	}
+	m := mls.Forge(t, w.Node("A").Group, 0, mls.FramedContent{ContentType: mls.ContentCommit, Commit: byValue(), AuthenticatedData: []byte{0x05, 1}})
+	refused(t, w, "B", &mls.MLSMessage{PublicMessage: m}, mls.ErrSafeAAD)
+	refusedByHub(t, w, m, mls.ErrSafeAAD)
+	w.Say("B", "bob/1", "an empty SafeAAD stands before")
+}
+
+// TestRequiredComponents: what the group requires, every new leaf lists.
+func TestRequiredComponents(t *testing.T) {
+	w := three(t)
+	for _, id := range []mls.ComponentID{mls.ComponentAppComponents, mls.ComponentSafeAAD} {
+		d := list(t, id, 0x8d40)
+		p := &mls.AppDataUpdate{Component: id, Operation: mls.AppDataUpdateUpdate, Update: d.Data}
+		if _, err := w.Node("A").Group.Commit(t.Context(), 0, mls.CommitOptions{Proposals: []mls.ProposalBody{p}}); !errors.Is(err, mls.ErrComponents) {
+			t.Errorf("list 0x%04x that no leaf has: %v", id, err)
+		}
+	}
+	leaf := w.LeafParams("alice/1")
+	leaf.Extensions = mls.Extensions{withComponents(t, list(t, mls.ComponentAppComponents, 0x8d40, 0x8d41), list(t, mls.ComponentSafeAAD, 0x8d40))}
+	cfg := mlstest.Config("A", &mlstest.Policy{})
+	if _, err := mls.Create(t.Context(), cfg, mls.CreateParams{
+		CipherSuite: mls.X25519, GroupID: []byte("g"), Leaf: leaf,
+		Extensions: mls.Extensions{withComponents(t, list(t, mls.ComponentAppComponents, 0x8d40), list(t, mls.ComponentSafeAAD, 0x8d40))},
+	}); err != nil {
+		t.Errorf("a leaf with all of them: %v", err)
+	}
+}
+
+// TestExternalCommitWithAppDataUpdate: the extensions draft allows it, and the
+// policy decides.
+func TestExternalCommitWithAppDataUpdate(t *testing.T) {
+	w := three(t)
+	a := w.Node("A").Group
+	p, leaf := externalCommit(t, w, "dan/1", mls.ExternalOptions{})
+	c := p.Message.Content.Commit
+	c.Proposals = append(c.Proposals, byValue(&mls.AppEphemeral{Component: 7}).Proposals...)
+	mls.Resign(t, a, leaf.SignatureKey, p.Message)
+	if _, err := w.Hub.Stage(t.Context(), p.Message); err != nil {
+		t.Errorf("without a rule: %v", err)
+	}
+	w.Policy.Proposal = func(v *mls.ProposalView) error {
+		if v.Commit != nil && v.Commit.External && v.Proposal.Type() == mls.ProposalAppEphemeral {
+			return errors.New("not from a joiner")
+		}
+		return nil
+	}
+	refusedByHub(t, w, p.Message, mls.ErrPolicy)
+}
+
+// TestComponentOperations: labels differ by component, and a component's secret
+// can be had once in an epoch.
+func TestComponentOperations(t *testing.T) {
+	one, err := mls.ComponentLabel(1, "label")
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := mls.ComponentLabel(2, "label")
+	if err != nil || one == two || one != "\x0dMLS Component\x00\x01\x05label" {
+		t.Errorf("labels %q and %q, %v", one, two, err)
+	}
+	w := three(t)
+	a, b := w.Node("A").Group, w.Node("B").Group
+	x, err := a.ExportComponent(0x8d40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := b.ExportComponent(0x8d40)
+	if err != nil || !x.Equal(y) {
+		t.Errorf("members export different secrets: %v", err)
+	}
+	w.Restart("A")
+	if _, err := w.Node("A").Group.ExportComponent(0x8d40); !errors.Is(err, mls.ErrReplay) {
+		t.Errorf("a second time, after a restart: %v", err)
+	}
+	if z, err := w.Node("A").Group.ExportComponent(0x8d41); err != nil || z.Equal(x) {
+		t.Errorf("another component: %v", err)
+	}
+	w.Commit("A", "alice/1", mls.CommitOptions{})
+	if z, err := w.Node("A").Group.ExportComponent(0x8d40); err != nil || z.Equal(x) {
+		t.Errorf("the next epoch: %v", err)
+	}
+}

@@ -237,6 +237,7 @@ func atomicallySuite(t *testing.T, open func(*testing.T) client.Store) {
 		"Joins":        atomicallyJoins,
 		"NestedFails":  atomicallyNestedFails,
 		"Panics":       atomicallyPanics,
+		"Canceled":     atomicallyCanceled,
 		"Concurrently": atomicallyConcurrently,
 	})
 }
@@ -385,6 +386,18 @@ func atomicallyPanics(t *testing.T, s client.Store) {
 			})
 		})
 	}()
+	wantEverything(t.Context(), t, s, 0)
+	do(t, s.PutAccount(t.Context(), account("alice")))
+}
+
+// A transaction whose context ends before it does keeps nothing.
+func atomicallyCanceled(t *testing.T, s client.Store) {
+	ctx, cancel := context.WithCancel(t.Context())
+	refused(t, "a transaction of a canceled context", s.Atomically(ctx, func(ctx context.Context) error {
+		do(t, everything(t, s)(ctx))
+		cancel()
+		return nil
+	}))
 	wantEverything(t.Context(), t, s, 0)
 	do(t, s.PutAccount(t.Context(), account("alice")))
 }

@@ -101,9 +101,24 @@ func (g *Group) proposalList(from LeafIndex, opts *CommitOptions) ([]ProposalOrR
 			}
 			body = &PreSharedKey{id}
 		}
-		list = append(list, ProposalOrRef{Proposal: &Proposal{body}})
+		own, err := copyProposal(body)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, ProposalOrRef{Proposal: own})
 	}
 	return list, nil
+}
+
+// copyProposal sends a proposal through its encoding: what becomes part of the
+// tree is not shared with the caller.
+func copyProposal(body ProposalBody) (*Proposal, error) {
+	b, err := wire.Marshal(&Proposal{body})
+	if err != nil {
+		return nil, err
+	}
+	p := new(Proposal)
+	return p, wire.Unmarshal(b, p)
 }
 
 // freshPSK gives a PSK id its nonce.

@@ -86,7 +86,11 @@ func (g *Group) ProposeUpdate(ctx context.Context, from LeafIndex, newLeaf *Leaf
 }
 
 func (g *Group) propose(ctx context.Context, from LeafIndex, body ProposalBody, aad AuthenticatedData) (*PublicMessage, ProposalRef, error) {
-	content := FramedContent{ContentType: ContentProposal, Proposal: &Proposal{body}}
+	own, err := copyProposal(body)
+	if err != nil {
+		return nil, nil, err
+	}
+	content := FramedContent{ContentType: ContentProposal, Proposal: own}
 	a, err := g.signed(from, content, WireFormatPublicMessage, aad)
 	if err != nil {
 		return nil, nil, err

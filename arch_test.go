@@ -74,13 +74,18 @@ var imports = map[string][]string{
 	},
 	"bridge/bridgetest": {"bridge/...", "maunium.net/go/mautrix", "github.com/rs/zerolog"},
 
-	"cmd/mimi-gateway":                   {"..."},
-	"cmd/mimi-lab":                       {"mimi/...", "mapping", "config", "cmd/mimi-lab/...", "maunium.net/go/mautrix", "golang.org/x/sync"},
+	"cmd/mimi-gateway":  {"..."},
+	"cmd/internal/node": {"mimi/...", "mapping", "config"},
+	"cmd/mimi-lab": {
+		"mimi/...", "mapping", "config", "cmd/internal/...", "cmd/mimi-lab/...", "maunium.net/go/mautrix", "go.mau.fi/util", "golang.org/x/sync",
+	},
 	"cmd/mimi-lab/internal/expect":       {},
 	"cmd/mimi-lab/internal/gateway":      {"cmd/mimi-lab/internal/process", "gopkg.in/yaml.v3"},
 	"cmd/mimi-lab/internal/matrixclient": {"maunium.net/go/mautrix"},
 	"cmd/mimi-lab/internal/pki":          {},
 	"cmd/mimi-lab/internal/process":      {},
+	"cmd/mimi-lab/internal/scan":         {},
+	"cmd/mimi-lab/internal/wiretap":      {},
 	"cmd/mimi-lab/internal/synapse":      {"cmd/mimi-lab/internal/process", "gopkg.in/yaml.v3"},
 	"cmd/mimi-lab/internal/transcript":   {},
 }

@@ -41,22 +41,29 @@ func runDemo(ctx context.Context, args []string, stdout io.Writer) error {
 	if set.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q; %w", set.Arg(0), errUsage)
 	}
-	if opts.noMatrix {
-		return errors.New("demo --no-matrix does not exist yet")
-	}
-	out := stdout
-	if opts.report != "" {
-		if err := os.MkdirAll(opts.report, 0o755); err != nil {
-			return err
+	return reporting(opts.report, stdout, func(out io.Writer) error {
+		if opts.noMatrix {
+			return playEngines(ctx, &opts, out)
 		}
-		f, err := os.Create(filepath.Join(opts.report, "transcript.txt"))
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		out = io.MultiWriter(stdout, f)
+		return playDemo(ctx, &opts, out)
+	})
+}
+
+// reporting calls play with a writer that also writes the transcript into a
+// folder, unless dir is empty.
+func reporting(dir string, stdout io.Writer, play func(io.Writer) error) (err error) {
+	if dir == "" {
+		return play(stdout)
 	}
-	return playDemo(ctx, &opts, out)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := os.Create(filepath.Join(dir, "transcript.txt"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return play(io.MultiWriter(stdout, f))
 }
 
 // A demo is one run of the story.

@@ -140,3 +140,16 @@ func (h *Hub) ExternalSender(id suite.ID) (mls.ExternalSender, error) {
 func (h *Hub) groupConfig(rules mls.Policy) mls.Config {
 	return mls.Config{Policy: rules, Random: h.cfg.Random, Now: h.cfg.Clock.Now}
 }
+
+// Participants returns the participant list of a room as the hub sees it: in a
+// minimal-metadata room, pseudonyms. It is for operators and tests.
+func (h *Hub) Participants(ctx context.Context, uri mimi.URI) ([]mimi.URI, error) {
+	var out []mimi.URI
+	err := h.withRoom(ctx, uri, func(r *hosted) error {
+		for _, p := range r.room().State().Participants() {
+			out = append(out, p.User)
+		}
+		return nil
+	})
+	return out, err
+}

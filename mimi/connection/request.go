@@ -206,6 +206,10 @@ func (o *OutgoingRequest) Wire(c *wire.Codec) {
 	if err == nil {
 		o.response, err = s.ImportHPKEKey(private)
 	}
+	// X25519 has many private keys for one; what we store is the clamped one.
+	if err == nil && !o.response.Secret().Equal(private) {
+		err = suite.ErrKey
+	}
 	if err != nil {
 		c.Fail(fmt.Errorf("stored connection request: %w", err))
 	}

@@ -210,6 +210,10 @@ func (r *ProviderKeyRing) Wire(c *wire.Codec) {
 		if err == nil {
 			k.private, err = s.ImportHPKEKey(private)
 		}
+		// X25519 has many private keys for one; what we store is the clamped one.
+		if err == nil && !k.private.Secret().Equal(private) {
+			err = suite.ErrKey
+		}
 		if err != nil {
 			c.Fail(fmt.Errorf("provider key %d: %w", k.id, err))
 		}

@@ -84,7 +84,7 @@ func (p *SiblingProof) SafeAADItem() (mls.SafeAADItem, error) {
 func SiblingProofFrom(aad mls.SafeAAD) (*SiblingProof, error) {
 	data, ok := aad.Get(ComponentSiblingProof)
 	if !ok {
-		return nil, nil //nolint:nilnil // absent is legal, and not an error
+		return nil, nil
 	}
 	var p SiblingProof
 	if err := wire.Unmarshal(data, &p); err != nil {

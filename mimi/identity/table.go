@@ -44,7 +44,7 @@ func (a *AddAAD) SafeAADItem() (mls.SafeAADItem, error) { return component(Compo
 func AddAADFrom(aad mls.SafeAAD) (*AddAAD, error) {
 	data, ok := aad.Get(ComponentIdentityLink)
 	if !ok {
-		return nil, nil //nolint:nilnil // absent is legal, and not an error
+		return nil, nil
 	}
 	var a AddAAD
 	if err := wire.Unmarshal(data, &a); err != nil {

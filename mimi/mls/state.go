@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/schedule"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
@@ -93,6 +94,9 @@ func stateFromGroupInfo(ctx context.Context, cfg *Config, gi *GroupInfo, nodes *
 	s, err := suite.Lookup(gi.GroupContext.CipherSuite)
 	if err != nil {
 		return nil, err
+	}
+	if gi.GroupContext.Epoch == math.MaxUint64 {
+		return nil, fmt.Errorf("%w: no epoch can follow", ErrGroupInfo)
 	}
 	if nodes == nil {
 		if nodes, err = gi.Extensions.RatchetTree(); err != nil {

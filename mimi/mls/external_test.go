@@ -1,0 +1,133 @@
+package mls_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/mlstest"
+)
+
+// TestSection7_3SentLifetimesAreValidNow: the sender gets no allowance for clocks
+// that differ, the receiver does.
+func TestSection7_3SentLifetimesAreValidNow(t *testing.T) {
+	w := three(t)
+	k := keyPackage(t, w, "dan/1")
+	k.KeyPackage.LeafNode.NotBefore = uint64(mlstest.Now.Add(time.Hour).Unix())
+	mls.ResignKeyPackage(t, k)
+	add := &mls.Add{KeyPackage: k.KeyPackage}
+	g := w.Node("A").Group
+	if _, err := g.Commit(t.Context(), 0, mls.CommitOptions{Proposals: []mls.ProposalBody{add}}); !errors.Is(err, mls.ErrLifetime) {
+		t.Errorf("commit of an Add that is not valid yet: %v", err)
+	}
+	if _, _, err := g.Propose(t.Context(), 0, add, mls.AuthenticatedData{}); !errors.Is(err, mls.ErrLifetime) {
+		t.Errorf("proposal of an Add that is not valid yet: %v", err)
+	}
+	if _, err := w.Hub.Stage(t.Context(), forgedCommit(t, w, byValue(add))); err != nil {
+		t.Errorf("a clock that is an hour off: %v", err)
+	}
+}
+
+// TestSection12_4_3_2ExternalJoins: what an external joiner checks before it
+// commits.
+func TestSection12_4_3_2ExternalJoins(t *testing.T) {
+	w := three(t)
+	a := w.Node("A").Group
+	join := func(gi *mls.GroupInfo, opts mls.ExternalOptions) error {
+		opts.Leaf = w.LeafParams("dan/1")
+		_, _, err := mls.ExternalJoin(t.Context(), mlstest.Config("D", &mlstest.Policy{}), gi, w.Hub.RatchetTree(), opts)
+		return err
+	}
+	bare, err := a.GroupInfo(0, mls.GroupInfoOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := join(bare, mls.ExternalOptions{}); !errors.Is(err, mls.ErrExternalPub) {
+		t.Errorf("GroupInfo without external_pub: %v", err)
+	}
+	forged, err := a.GroupInfo(0, mls.GroupInfoOptions{ExternalPub: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged.Signature[3] ^= 1
+	if err := join(forged, mls.ExternalOptions{}); !errors.Is(err, mls.ErrGroupInfo) {
+		t.Errorf("GroupInfo with a wrong signature: %v", err)
+	}
+	last, err := a.GroupInfo(0, mls.GroupInfoOptions{ExternalPub: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last.GroupContext.Epoch = 1<<64 - 1
+	mls.ResignGroupInfo(t, a, 0, last)
+	if err := join(last, mls.ExternalOptions{}); !errors.Is(err, mls.ErrGroupInfo) {
+		t.Errorf("the last epoch: %v", err)
+	}
+	noKey, err := a.GroupInfo(0, mls.GroupInfoOptions{Extensions: mls.Extensions{{Type: mls.ExtensionExternalPub, Data: []byte{1, 2}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := join(noKey, mls.ExternalOptions{}); !errors.Is(err, mls.ErrGroupInfo) {
+		t.Errorf("external_pub that is no key: %v", err)
+	}
+	b := w.Node("B").Group
+	proposal := func(body mls.ProposalBody) *mls.PublicMessage {
+		return mls.Forge(t, b, 1, mls.FramedContent{ContentType: mls.ContentProposal, Proposal: &mls.Proposal{Body: body}})
+	}
+	good := w.Hub.GroupInfo()
+	if err := join(good, mls.ExternalOptions{SelfRemoves: []*mls.PublicMessage{proposal(&mls.Remove{Removed: 2})}}); !errors.Is(err, mls.ErrExternalCommit) {
+		t.Errorf("a Remove among the SelfRemoves: %v", err)
+	}
+	spoilt := proposal(&mls.SelfRemove{})
+	spoilt.Auth.Signature[3] ^= 1
+	if err := join(good, mls.ExternalOptions{SelfRemoves: []*mls.PublicMessage{spoilt}}); !errors.Is(err, mls.ErrSignature) {
+		t.Errorf("a SelfRemove with a wrong signature: %v", err)
+	}
+	old := proposal(&mls.SelfRemove{})
+	w.Commit("A", "alice/1", mls.CommitOptions{})
+	if err := join(w.Hub.GroupInfo(), mls.ExternalOptions{SelfRemoves: []*mls.PublicMessage{old}}); !errors.Is(err, mls.ErrEpochPast) {
+		t.Errorf("a SelfRemove of the last epoch: %v", err)
+	}
+}
+
+// TestJoiningGroupHasNoSecrets: before its commit is accepted, a joining group
+// can do nothing but wait, also after a restart.
+func TestJoiningGroupHasNoSecrets(t *testing.T) {
+	w := three(t)
+	n := w.Node("D")
+	g, p, err := mls.ExternalJoin(t.Context(), n.Config, w.Hub.GroupInfo(), w.Hub.RatchetTree(), mls.ExternalOptions{Leaf: w.LeafParams("dan/1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Group = g
+	w.Restart("D")
+	if _, err := n.Group.Protect(p.From, []byte("text"), mls.AuthenticatedData{}); !errors.Is(err, mls.ErrNoSecrets) {
+		t.Errorf("sending: %v", err)
+	}
+	if _, err := n.Group.Export("label", nil, 32); !errors.Is(err, mls.ErrNoSecrets) {
+		t.Errorf("exporting: %v", err)
+	}
+	other := pending(t, w, "A", "alice/1", mls.CommitOptions{})
+	if _, err := n.Group.Process(t.Context(), other.MLSMessage()); !errors.Is(err, mls.ErrNoSecrets) {
+		t.Errorf("another commit: %v", err)
+	}
+	w.Deliver(n, n.Group.Pending())
+	w.Check()
+	w.Say("D", "dan/1", "here")
+}
+
+// TestConfigIsComplete: what is mandatory is asked for.
+func TestConfigIsComplete(t *testing.T) {
+	whole := mlstest.Config("A", &mlstest.Policy{})
+	for name, spoil := range map[string]func(c *mls.Config){
+		"no policy":     func(c *mls.Config) { c.Policy = nil },
+		"no clock":      func(c *mls.Config) { c.Now = nil },
+		"no randomness": func(c *mls.Config) { c.Random = nil },
+	} {
+		cfg := whole
+		spoil(&cfg)
+		if _, err := mls.Create(t.Context(), cfg, mls.CreateParams{CipherSuite: mls.X25519}); !errors.Is(err, mls.ErrConfig) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

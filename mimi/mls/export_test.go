@@ -3,6 +3,7 @@ package mls
 import (
 	"testing"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/schedule"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 )
 
@@ -198,4 +199,28 @@ func HashOf(t testing.TB, g *Group, nodes RatchetTree) []byte {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// ForgeWelcome makes a Welcome with any GroupInfo and any group secrets.
+func ForgeWelcome(t testing.TB, kp *KeyPackage, gi *GroupInfo, secrets GroupSecrets) *Welcome {
+	t.Helper()
+	s, err := suite.Lookup(kp.CipherSuite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plaintext, err := Marshal(gi)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, nonce := schedule.Welcome(s, secrets.JoinerSecret, suite.Secret{})
+	w := &Welcome{CipherSuite: s.ID()}
+	if w.EncryptedGroupInfo, err = s.Seal(key, nonce, nil, plaintext); err != nil {
+		t.Fatal(err)
+	}
+	e, err := encryptGroupSecrets(s, kp, &secrets, w.EncryptedGroupInfo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Secrets = []EncryptedGroupSecrets{*e}
+	return w
 }

@@ -1,12 +1,14 @@
 package mls_test
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/mlstest"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 )
 
 // TestSection7_3SentLifetimesAreValidNow: the sender gets no allowance for clocks
@@ -87,6 +89,63 @@ func TestSection12_4_3_2ExternalJoins(t *testing.T) {
 	w.Commit("A", "alice/1", mls.CommitOptions{})
 	if err := join(w.Hub.GroupInfo(), mls.ExternalOptions{SelfRemoves: []*mls.PublicMessage{old}}); !errors.Is(err, mls.ErrEpochPast) {
 		t.Errorf("a SelfRemove of the last epoch: %v", err)
+	}
+}
+
+// TestSection12_4_3_1ForgedWelcomes: Welcomes of a member who knows the group, but
+// not what it says.
+func TestSection12_4_3_1ForgedWelcomes(t *testing.T) {
+	w := three(t)
+	k := keyPackage(t, w, "dan/1")
+	a := w.Node("A").Group
+	w.Commit("A", "alice/1", mls.CommitOptions{Proposals: []mls.ProposalBody{&mls.Add{KeyPackage: k.KeyPackage}}})
+	joiner := suite.NewSecret(bytes.Repeat([]byte{5}, 32))
+	path := suite.NewSecret(bytes.Repeat([]byte{6}, 32))
+	short := suite.NewSecret([]byte{6})
+	nonce := make([]byte, 32)
+	for name, c := range map[string]struct {
+		key     *mls.KeyPackagePrivate
+		secrets mls.GroupSecrets
+		change  func(gi *mls.GroupInfo)
+		want    error
+	}{
+		"other joiner secret": {k, mls.GroupSecrets{}, nil, mls.ErrConfirmationTag},
+		"other path secret":   {k, mls.GroupSecrets{PathSecret: &path}, nil, mls.ErrPathSecret},
+		"short path secret":   {k, mls.GroupSecrets{PathSecret: &short}, nil, mls.ErrPathSecret},
+		"never added":         {keyPackage(t, w, "eve/1"), mls.GroupSecrets{}, nil, mls.ErrOwnLeafNotInTree},
+		"other cipher suite":  {k, mls.GroupSecrets{}, func(gi *mls.GroupInfo) { gi.GroupContext.CipherSuite = suite.X25519ChaCha20 }, mls.ErrKeyPackageSuite},
+		"not signed":          {k, mls.GroupSecrets{}, func(gi *mls.GroupInfo) { gi.Signature[1] ^= 1 }, mls.ErrSignature},
+		"signer is no member": {k, mls.GroupSecrets{}, func(gi *mls.GroupInfo) { gi.Signer = 7 }, mls.ErrNotMember},
+		"short PSK nonce":     {k, mls.GroupSecrets{PSKs: []mls.PreSharedKeyID{{Type: mls.PSKExternal, Nonce: nonce[1:]}}}, nil, mls.ErrPSK},
+		"PSK for ReInit": {k, mls.GroupSecrets{PSKs: []mls.PreSharedKeyID{{
+			Type: mls.PSKResumption, Usage: mls.ResumptionReInit, Nonce: nonce,
+		}}}, nil, mls.ErrWelcomePSK},
+		"PSK that is not there": {k, mls.GroupSecrets{PSKs: []mls.PreSharedKeyID{{Type: mls.PSKExternal, Nonce: nonce}}}, nil, mls.ErrNoPSK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gi, err := a.GroupInfo(0, mls.GroupInfoOptions{RatchetTree: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.change != nil {
+				c.change(gi)
+			}
+			c.secrets.JoinerSecret = joiner
+			m := mls.ForgeWelcome(t, &c.key.KeyPackage, gi, c.secrets)
+			if _, _, err := mls.JoinWelcome(t.Context(), mlstest.Config("D", &mlstest.Policy{}), m, c.key, nil); !errors.Is(err, c.want) {
+				t.Errorf("a new group: %v, want %v", err, c.want)
+			}
+			b := w.Node("B").Group
+			if _, err := b.AttachWelcome(t.Context(), m, c.key); !errors.Is(err, c.want) && !errors.Is(err, mls.ErrConfirmationTag) && !errors.Is(err, mls.ErrGroupInfo) {
+				t.Errorf("a group that is there: %v, want %v", err, c.want)
+			}
+			if len(b.OwnLeaves()) != 1 {
+				t.Error("a forged Welcome has attached a leaf")
+			}
+		})
+	}
+	if _, err := mls.AssembleKeyPackage(&k.KeyPackage, joiner, k.EncryptionKey.Secret(), k.SignatureKey.Seed()); !errors.Is(err, mls.ErrState) {
+		t.Errorf("KeyPackage with a foreign init key: %v", err)
 	}
 }
 

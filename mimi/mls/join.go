@@ -200,7 +200,7 @@ func (g *Group) AttachWelcome(ctx context.Context, m *Welcome, kp *KeyPackagePri
 		return nil, err
 	}
 	defer w.erase()
-	if err := g.checkWelcomeInfo(w.info); err != nil {
+	if err := g.checkWelcome(w); err != nil {
 		return nil, err
 	}
 	own, ok := g.state.tree.find(&kp.KeyPackage.LeafNode)
@@ -219,15 +219,20 @@ func (g *Group) AttachWelcome(ctx context.Context, m *Welcome, kp *KeyPackagePri
 	return &Joined{own, w.info}, nil
 }
 
-// checkWelcomeInfo checks the GroupInfo of a Welcome against the epoch it is
-// for, which this group knows itself.
-func (g *Group) checkWelcomeInfo(gi *GroupInfo) error {
+// checkWelcome checks a Welcome against the epoch it is for, which this group
+// knows itself: its GroupInfo, and that its joiner secret leads to the secrets
+// of that epoch.
+func (g *Group) checkWelcome(w *openWelcome) error {
+	gi := w.info
 	if !bytes.Equal(gi.GroupContext.GroupID, g.state.context.GroupID) {
 		return ErrGroupID
 	}
 	epoch := gi.GroupContext.Epoch
 	if epoch == g.Epoch() {
-		return g.state.checkGroupInfo(gi)
+		if err := g.state.checkGroupInfo(gi); err != nil {
+			return err
+		}
+		return w.checkSecrets(g.state.encoded, g.messages.senderData)
 	}
 	encoded, err := wire.Marshal(&gi.GroupContext)
 	if err != nil {
@@ -237,19 +242,30 @@ func (g *Group) checkWelcomeInfo(gi *GroupInfo) error {
 		if p.context.Epoch != epoch {
 			continue
 		}
+		if !bytes.Equal(encoded, p.encoded) {
+			return fmt.Errorf("%w: its GroupContext is not that of the epoch", ErrGroupInfo)
+		}
 		signer := g.pastLeaf(i, gi.Signer)
 		if signer == nil {
 			return fmt.Errorf("%w: signer %d: %w", ErrGroupInfo, gi.Signer, ErrNotMember)
 		}
-		if !bytes.Equal(encoded, p.encoded) {
-			return fmt.Errorf("%w: its GroupContext is not that of the epoch", ErrGroupInfo)
-		}
 		if err := gi.VerifySignature(g.suite, signer.SignatureKey); err != nil {
 			return fmt.Errorf("%w: %w: %w", ErrGroupInfo, ErrSignature, err)
 		}
-		return nil
+		return w.checkSecrets(p.encoded, p.messages.senderData)
 	}
 	return fmt.Errorf("%w: Welcome for %d, the group is in %d", ErrWelcomeEpoch, epoch, g.Epoch())
+}
+
+// checkSecrets compares the epoch that the Welcome leads to with the one that
+// the group has. The sender data secret stands for all of them: it is kept as
+// long as the epoch.
+func (w *openWelcome) checkSecrets(groupContext []byte, senderData suite.Secret) error {
+	secrets := schedule.Epoch(w.suite, w.secrets.JoinerSecret, w.psk, groupContext)
+	if !secrets.SenderData.Equal(senderData) {
+		return fmt.Errorf("%w: the joiner secret is of another epoch", ErrConfirmationTag)
+	}
+	return nil
 }
 
 // survivingKeys derives the keys of a path secret of an earlier epoch, and keeps

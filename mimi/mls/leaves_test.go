@@ -149,8 +149,37 @@ func TestLateWelcome(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Deliver(w.Node("A"), p)
-	w.Commit("C", "carol/1", mls.CommitOptions{})
-	w.Restart("B")
+	info := func(change func(gi *mls.GroupInfo)) *mls.Welcome {
+		gi, err := w.Node("A").Group.GroupInfo(0, mls.GroupInfoOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(gi)
+		mls.ResignGroupInfo(t, w.Node("A").Group, 0, gi)
+		return mls.ForgeWelcome(t, &k.KeyPackage, gi, mls.GroupSecrets{JoinerSecret: suite.NewSecret(bytes.Repeat([]byte{5}, 32))})
+	}
+	forged := map[string]struct {
+		m    *mls.Welcome
+		want error
+	}{
+		"other joiner secret": {info(func(*mls.GroupInfo) {}), mls.ErrConfirmationTag},
+		"other context":       {info(func(gi *mls.GroupInfo) { gi.GroupContext.TreeHash[0] ^= 1 }), mls.ErrGroupInfo},
+		"other signer":        {info(func(gi *mls.GroupInfo) { gi.Signer = 1 }), mls.ErrGroupInfo},
+		"no signer":           {info(func(gi *mls.GroupInfo) { gi.Signer = 9 }), mls.ErrGroupInfo},
+		"other group":         {info(func(gi *mls.GroupInfo) { gi.GroupContext.GroupID = []byte("x") }), mls.ErrGroupID},
+		"other epoch":         {info(func(gi *mls.GroupInfo) { gi.GroupContext.Epoch += 5 }), mls.ErrWelcomeEpoch},
+	}
+	for _, late := range []bool{false, true} {
+		if late {
+			w.Commit("C", "carol/1", mls.CommitOptions{})
+			w.Restart("B")
+		}
+		for name, c := range forged {
+			if _, err := w.Node("B").Group.AttachWelcome(t.Context(), c.m, k); !errors.Is(err, c.want) {
+				t.Errorf("%s, late %v: %v, want %v", name, late, err, c.want)
+			}
+		}
+	}
 	if _, err := w.Node("B").Group.AttachWelcome(t.Context(), p.Welcome, k); err != nil {
 		t.Fatal(err)
 	}

@@ -203,6 +203,9 @@ func TestSection7_3Leaves(t *testing.T) {
 	k.KeyPackage.LeafNode.NotBefore++ // not signed again
 	m := mls.Forge(t, w.Node("A").Group, 0, mls.FramedContent{ContentType: mls.ContentCommit, Commit: byValue(&mls.Add{KeyPackage: k.KeyPackage})})
 	refused(t, w, "B", &mls.MLSMessage{PublicMessage: m}, mls.ErrSignature)
+	k = keyPackage(t, w, "dan/1")
+	k.KeyPackage.Signature[0] ^= 1 // the leaf's own signature is right
+	refusedCommit(t, w, byValue(&mls.Add{KeyPackage: k.KeyPackage}), mls.ErrSignature)
 	expired := keyPackage(t, w, "dan/1")
 	expired.KeyPackage.LeafNode.NotBefore, expired.KeyPackage.LeafNode.NotAfter = now-10*day, now-5*day
 	mls.ResignKeyPackage(t, expired)

@@ -64,6 +64,10 @@ func TestAppDataUpdate(t *testing.T) {
 		t.Error("a removed component is still there")
 	}
 	refusedCommit(t, w, byValue(update(7, "bad")), mls.ErrAppData)
+	drop := &mls.AppDataUpdate{Component: 7, Operation: mls.AppDataUpdateRemove}
+	refusedCommit(t, w, byValue(update(7, "d"), drop), mls.ErrAppData)
+	refusedCommit(t, w, byValue(drop, update(7, "d")), mls.ErrAppData)
+	refusedCommit(t, w, byValue(drop, drop), mls.ErrAppData)
 	// With AppDataUpdate required, nothing else may change the dictionary.
 	changed := w.Hub.View().Context().Extensions.Without(mls.ExtensionAppDataDictionary)
 	refusedCommit(t, w, byValue(&mls.GroupContextExtensions{Extensions: changed}), mls.ErrAppData)

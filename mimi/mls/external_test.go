@@ -190,3 +190,40 @@ func TestConfigIsComplete(t *testing.T) {
 		}
 	}
 }
+
+// TestTreeSizeIsBounded: neither an Add nor an external Commit nor a GroupInfo
+// gets the tree beyond the limit.
+func TestTreeSizeIsBounded(t *testing.T) {
+	w := three(t)
+	w.Add("A", "alice/1", mlstest.On("D", "dan/1"))
+	add := pending(t, w, "A", "alice/1", mls.CommitOptions{Proposals: []mls.ProposalBody{&mls.Add{KeyPackage: keyPackage(t, w, "eve/1").KeyPackage}}})
+	external, _ := externalCommit(t, w, "fay/1", mls.ExternalOptions{})
+	w.HubConf.Limits.MaxLeaves = 4
+	w.RestartHub()
+	refusedByHub(t, w, add.Message, mls.ErrTreeForm)
+	refusedByHub(t, w, external.Message, mls.ErrTreeForm)
+	w.HubConf.Limits.MaxLeaves = 2
+	if _, err := mls.NewPublicGroup(t.Context(), w.HubConf, w.Hub.GroupInfo(), w.Hub.RatchetTree()); !errors.Is(err, mls.ErrTreeForm) {
+		t.Errorf("a tree of four leaves: %v", err)
+	}
+}
+
+// TestPendingProposalsAreBounded: a member cannot fill the store of others.
+func TestPendingProposalsAreBounded(t *testing.T) {
+	w := three(t)
+	w.HubConf.Limits.PendingProposals = 1
+	w.RestartHub()
+	a := w.Node("A").Group
+	for i, want := range []error{nil, mls.ErrTooManyProposals} {
+		m := mls.Forge(t, a, 0, mls.FramedContent{ContentType: mls.ContentProposal, Proposal: &mls.Proposal{Body: &mls.Remove{Removed: mls.LeafIndex(i + 1)}}})
+		s, err := w.Hub.Stage(t.Context(), m)
+		if !errors.Is(err, want) {
+			t.Errorf("proposal %d: %v, want %v", i, err, want)
+		}
+		if err == nil {
+			if err := w.Hub.Apply(s, nil); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

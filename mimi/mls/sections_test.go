@@ -326,6 +326,9 @@ func TestSection12_2ProposalLists(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { refusedCommit(t, w, c.commit, c.want) })
 	}
+	m := mls.Forge(t, b, 1, mls.FramedContent{ContentType: mls.ContentCommit, Commit: ref(byValue(), bobLeaves)})
+	refused(t, w, "A", &mls.MLSMessage{PublicMessage: m}, mls.ErrSelfRemoval)
+	refusedByHub(t, w, m, mls.ErrSelfRemoval)
 	second := mls.Forge(t, b, 1, mls.FramedContent{ContentType: mls.ContentProposal, AuthenticatedData: []byte("other"), Proposal: &mls.Proposal{Body: &mls.SelfRemove{}}})
 	refused(t, w, "A", &mls.MLSMessage{PublicMessage: second}, mls.ErrTwoSelfRemoves)
 	refusedByHub(t, w, second, mls.ErrTwoSelfRemoves)

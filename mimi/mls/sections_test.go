@@ -491,3 +491,83 @@ func TestSection12_4_3_1Trees(t *testing.T) {
 		})
 	}
 }
+
+// TestSection12_1ProposalsAlone: an invalid proposal is not stored.
+func TestSection12_1ProposalsAlone(t *testing.T) {
+	w := three(t)
+	a := w.Node("A").Group
+	k := keyPackage(t, w, "dan/1")
+	k.KeyPackage.LeafNode.Capabilities.Versions = nil
+	mls.ResignKeyPackage(t, k)
+	own, _ := w.Hub.View().Member(0)
+	update := func(change func(l *mls.LeafNode)) *mls.Update {
+		m, _, err := a.ProposeUpdate(t.Context(), 0, nil, mls.AuthenticatedData{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, ok := mls.Fresh(m).Content.Proposal.Body.(*mls.Update)
+		if !ok {
+			t.Fatal("not an Update")
+		}
+		change(&u.LeafNode)
+		key, _ := a.SignatureKey(0)
+		mls.ResignLeaf(t, a, key, &u.LeafNode, 0)
+		return u
+	}
+	for name, c := range map[string]struct {
+		body mls.ProposalBody
+		want error
+	}{
+		"Remove of no member":   {&mls.Remove{Removed: 3}, mls.ErrNotMember},
+		"short PSK nonce":       {&mls.PreSharedKey{PSK: mls.PreSharedKeyID{Type: mls.PSKExternal, Nonce: []byte{1}}}, mls.ErrPSK},
+		"Add":                   {&mls.Add{KeyPackage: k.KeyPackage}, mls.ErrCapabilities},
+		"ReInit":                {&mls.ReInit{CipherSuite: mls.X25519}, mls.ErrReInit},
+		"Update with old key":   {update(func(l *mls.LeafNode) { l.EncryptionKey = own.Leaf.EncryptionKey }), mls.ErrSameEncryption},
+		"Update of source":      {update(func(l *mls.LeafNode) { l.Source = mls.LeafNodeSourceCommit }), mls.ErrLeafSource},
+		"Update of another":     {update(func(l *mls.LeafNode) { l.Credential = mls.BasicCredential([]byte("mallory/1")) }), mls.ErrSuccessor},
+		"Update without suites": {update(func(l *mls.LeafNode) { l.Capabilities.CipherSuites = nil }), mls.ErrCapabilities},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := mls.Forge(t, a, 0, mls.FramedContent{ContentType: mls.ContentProposal, Proposal: &mls.Proposal{Body: c.body}})
+			refused(t, w, "B", &mls.MLSMessage{PublicMessage: m}, c.want)
+			refusedByHub(t, w, m, c.want)
+		})
+	}
+	key, _ := a.SignatureKey(0)
+	private := mls.SealPrivate(t, a, key, mls.FramedContent{
+		Sender: mls.Sender{Type: mls.SenderMember}, ContentType: mls.ContentProposal, Proposal: &mls.Proposal{Body: &mls.SelfRemove{}},
+	}, func(b []byte) []byte { return b })
+	refused(t, w, "B", &mls.MLSMessage{PrivateMessage: private}, mls.ErrWireFormat)
+	w.Node("B").Policy.Proposal = func(*mls.ProposalView) error { return errors.New("nobody leaves") }
+	m := mls.Forge(t, a, 0, mls.FramedContent{ContentType: mls.ContentProposal, Proposal: &mls.Proposal{Body: &mls.SelfRemove{}}})
+	refused(t, w, "B", &mls.MLSMessage{PublicMessage: m}, mls.ErrPolicy)
+}
+
+// TestPolicySeesWholeCommits: the hook refuses a commit before anything is
+// applied, at members and hub alike, with both epochs in view.
+func TestPolicySeesWholeCommits(t *testing.T) {
+	w := three(t)
+	k := keyPackage(t, w, "dan/1")
+	var seen []*mls.CommitView
+	refuse := func(v *mls.CommitView) error {
+		seen = append(seen, v)
+		return errors.New("not today")
+	}
+	w.Node("B").Policy.Commit, w.Policy.Commit = refuse, refuse
+	p := pending(t, w, "A", "alice/1", mls.CommitOptions{
+		Proposals: []mls.ProposalBody{&mls.Remove{Removed: 2}, &mls.Add{KeyPackage: k.KeyPackage}},
+		AAD:       mls.AuthenticatedData{Rest: []byte("aad")},
+	})
+	refused(t, w, "B", p.MLSMessage(), mls.ErrPolicy)
+	refusedByHub(t, w, p.Message, mls.ErrPolicy)
+	if len(seen) != 2 {
+		t.Fatalf("the hook was called %d times", len(seen))
+	}
+	for _, v := range seen {
+		if v.Before.Epoch()+1 != v.After.Epoch() || v.External || v.Committer != 0 || !v.HasPath || string(v.AuthenticatedData.Rest) != "aad" ||
+			len(v.Proposals) != 2 || len(v.Removed) != 1 || string(v.Removed[0].Leaf.Credential.Body) != "carol/1" ||
+			len(v.Added) != 1 || string(v.Added[0].Leaf.Credential.Body) != "dan/1" || len(v.Updated) != 1 {
+			t.Errorf("view: %+v", v)
+		}
+	}
+}

@@ -44,7 +44,7 @@ func (g *Group) Commit(ctx context.Context, from LeafIndex, opts CommitOptions) 
 	if g.pending != nil {
 		return nil, ErrPendingCommit
 	}
-	list, err := g.proposalList(from, &opts)
+	list, err := g.proposalList(ctx, from, &opts)
 	if err != nil {
 		return nil, err
 	}
@@ -58,12 +58,46 @@ func (g *Group) Commit(ctx context.Context, from LeafIndex, opts CommitOptions) 
 	}
 	m := &commitMaker{g: g, sender: Sender{SenderMember, from}, signer: o.signature, newSigner: signature, leaf: leaf, info: opts.GroupInfo}
 	m.prepared, err = g.state.prepare(ctx, g.cfg, &g.proposals, list, m.sender, g.state.tree.leaf(from), true)
+	if err != nil && opts.AllPending {
+		list, m.prepared, err = g.mostPending(ctx, from, list)
+	}
 	if err != nil {
 		return nil, err
 	}
 	m.init = g.secrets.Init.Clone()
 	withPath := !opts.NoPath || m.prepared.pathNeeds || opts.NewLeaf != nil || g.Epoch() == 0
 	return m.make(ctx, list, opts.AAD, withPath)
+}
+
+// mostPending puts a list together when all pending proposals at once are not
+// valid: proposal by proposal, as long as the list stays valid. So nobody can
+// keep others from committing by proposals that contradict each other.
+func (g *Group) mostPending(ctx context.Context, from LeafIndex, all []ProposalOrRef) ([]ProposalOrRef, *prepared, error) {
+	try := func(list []ProposalOrRef) (*prepared, error) {
+		return g.state.prepare(ctx, g.cfg, &g.proposals, list, Sender{SenderMember, from}, g.state.tree.leaf(from), true)
+	}
+	var list []ProposalOrRef
+	for _, p := range all {
+		if p.Proposal != nil {
+			list = append(list, p)
+		}
+	}
+	best, err := try(list)
+	if err != nil {
+		return nil, nil, err
+	}
+	refs := 0
+	for _, p := range all {
+		if p.Proposal != nil {
+			continue
+		}
+		more := slices.Insert(slices.Clone(list), refs, p)
+		if next, err := try(more); err == nil {
+			list, best = more, next
+			refs++
+		}
+	}
+	return list, best, nil
 }
 
 // checkOwnAdds checks that the lifetimes of what we send are valid now (RFC
@@ -80,10 +114,10 @@ func (g *Group) checkOwnAdds(bodies []ProposalBody) error {
 }
 
 // proposalList puts the proposals of a commit together.
-func (g *Group) proposalList(from LeafIndex, opts *CommitOptions) ([]ProposalOrRef, error) {
+func (g *Group) proposalList(ctx context.Context, from LeafIndex, opts *CommitOptions) ([]ProposalOrRef, error) {
 	refs := slices.Clone(opts.References)
 	if opts.AllPending {
-		for _, ref := range g.committable(from, opts.Proposals) {
+		for _, ref := range g.committable(ctx, from, opts.Proposals) {
 			if !slices.ContainsFunc(refs, func(r ProposalRef) bool { return slices.Equal(r, ref) }) {
 				refs = append(refs, ref)
 			}
@@ -132,8 +166,9 @@ func (g *Group) freshPSK(id PreSharedKeyID) (PreSharedKeyID, error) {
 
 // committable selects pending proposals that do not contradict each other, nor
 // those by value: of several for a leaf a SelfRemove, else a Remove, else the
-// latest Update (RFC 9420, section 12.2). A ReInit has to be asked for.
-func (g *Group) committable(from LeafIndex, byValue []ProposalBody) []ProposalRef {
+// latest Update (RFC 9420, section 12.2). A ReInit has to be asked for, and a PSK
+// has to be there.
+func (g *Group) committable(ctx context.Context, from LeafIndex, byValue []ProposalBody) []ProposalRef {
 	rank := map[ProposalType]int{ProposalUpdate: 1, ProposalRemove: 2, ProposalSelfRemove: 3}
 	best := map[LeafIndex]*cachedProposal{}
 	taken, gce := map[LeafIndex]bool{}, false
@@ -151,6 +186,10 @@ func (g *Group) committable(from LeafIndex, byValue []ProposalBody) []ProposalRe
 		target := c.Sender.Index
 		switch body := c.Proposal.Body.(type) {
 		case *ReInit:
+			continue
+		case *PreSharedKey:
+			_, err := g.pskSecret(ctx, []PreSharedKeyID{body.PSK})
+			keep[p] = err == nil
 			continue
 		case *GroupContextExtensions:
 			keep[p] = !gce
@@ -400,128 +439,4 @@ func encryptGroupSecrets(s *suite.Suite, kp *KeyPackage, secrets *GroupSecrets, 
 		return nil, err
 	}
 	return &EncryptedGroupSecrets{NewMember: ref, Secrets: ct}, nil
-}
-
-// ExternalOptions say how to join by an external Commit (RFC 9420, section
-// 12.4.3.2).
-type ExternalOptions struct {
-	Leaf LeafParams
-	// PSKs are injected in this order. Their nonces are set here.
-	PSKs []PreSharedKeyID
-	// Resync removes the old leaf of the same client.
-	Resync *LeafIndex
-	// Proposals are further ones, by value: AppDataUpdate and AppEphemeral are
-	// allowed.
-	Proposals []ProposalBody
-	// SelfRemoves are the pending SelfRemoves that the hub handed out with the
-	// GroupInfo; they have to be in the commit (draft-ietf-mls-extensions-09,
-	// section "Proposal Description"). A group that has own leaves knows them
-	// itself.
-	SelfRemoves []*PublicMessage
-	AAD         AuthenticatedData
-	GroupInfo   GroupInfoFunc
-}
-
-// ExternalJoin makes a group from a GroupInfo, and an external Commit that joins
-// it. Until that is merged, the group has no secrets. A tree that is passed in
-// is used instead of the ratchet_tree extension; without either it fails with
-// [ErrNoTree].
-func ExternalJoin(ctx context.Context, cfg Config, gi *GroupInfo, tree *RatchetTree, opts ExternalOptions) (*Group, *PendingCommit, error) {
-	c, err := cfg.complete(true)
-	if err != nil {
-		return nil, nil, err
-	}
-	st, err := stateFromGroupInfo(ctx, c, gi, tree)
-	if err != nil {
-		return nil, nil, err
-	}
-	pub, err := gi.Extensions.ExternalPub()
-	if err != nil {
-		return nil, nil, err
-	}
-	if pub == nil {
-		return nil, nil, ErrExternalPub
-	}
-	g := newGroup(c, st)
-	g.journal.context(st)
-	g.journal.tree(st.tree, nil)
-	for _, m := range opts.SelfRemoves {
-		if err := g.takeSelfRemove(ctx, m); err != nil {
-			return nil, nil, fmt.Errorf("pending SelfRemove: %w", err)
-		}
-	}
-	p, err := g.external(ctx, pub, opts)
-	if err != nil {
-		return nil, nil, err
-	}
-	return g, p, nil
-}
-
-// takeSelfRemove validates a SelfRemove without its membership tag, which a
-// joiner cannot check.
-func (g *Group) takeSelfRemove(ctx context.Context, m *PublicMessage) error {
-	if err := g.state.checkAddress(m.Content.GroupID, m.Content.Epoch); err != nil {
-		return err
-	}
-	a, err := fromPublic(m)
-	if err != nil {
-		return err
-	}
-	if a.content.ContentType != ContentProposal || a.content.Proposal.Type() != ProposalSelfRemove {
-		return fmt.Errorf("%w: not a SelfRemove", ErrExternalCommit)
-	}
-	_, err = g.acceptProposal(ctx, a, m.MembershipTag)
-	return err
-}
-
-// ExternalCommit makes an external Commit for a further own leaf of a group that
-// has own leaves already.
-func (g *Group) ExternalCommit(ctx context.Context, opts ExternalOptions) (*PendingCommit, error) {
-	switch {
-	case g.pending != nil:
-		return nil, ErrPendingCommit
-	case g.ended || g.secrets == nil:
-		return nil, ErrInactive
-	}
-	key, err := g.suite.DeriveHPKEKey(g.secrets.External)
-	if err != nil {
-		return nil, err
-	}
-	return g.external(ctx, key.Public(), opts)
-}
-
-func (g *Group) external(ctx context.Context, externalPub []byte, opts ExternalOptions) (*PendingCommit, error) {
-	kemOutput, init, err := g.suite.ExportTo(externalPub, externalInitLabel)
-	if err != nil {
-		return nil, err
-	}
-	list := []ProposalOrRef{{Proposal: &Proposal{&ExternalInit{kemOutput}}}}
-	if opts.Resync != nil {
-		list = append(list, ProposalOrRef{Proposal: &Proposal{&Remove{*opts.Resync}}})
-	}
-	for _, id := range opts.PSKs {
-		fresh, err := g.freshPSK(id)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, ProposalOrRef{Proposal: &Proposal{&PreSharedKey{fresh}}})
-	}
-	for _, body := range opts.Proposals {
-		list = append(list, ProposalOrRef{Proposal: &Proposal{body}})
-	}
-	for _, p := range g.proposals.order {
-		c := &p.content.content
-		if c.Proposal.Type() == ProposalSelfRemove && (opts.Resync == nil || c.Sender.Index != *opts.Resync) {
-			list = append(list, ProposalOrRef{Reference: p.ref})
-		}
-	}
-	leaf := opts.Leaf.leaf()
-	m := &commitMaker{
-		g: g, sender: Sender{Type: SenderNewMemberCommit}, signer: opts.Leaf.SignatureKey, newSigner: opts.Leaf.SignatureKey,
-		leaf: leaf, init: init, info: opts.GroupInfo,
-	}
-	if m.prepared, err = g.state.prepare(ctx, g.cfg, &g.proposals, list, m.sender, leaf, true); err != nil {
-		return nil, err
-	}
-	return m.make(ctx, list, opts.AAD, true)
 }

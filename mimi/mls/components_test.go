@@ -171,3 +171,21 @@ func TestComponentOperations(t *testing.T) {
 		t.Errorf("the next epoch: %v", err)
 	}
 }
+
+// TestContradictingProposalsDoNotBlockCommits: of pending proposals that are not
+// valid together, a commit takes those that are.
+func TestContradictingProposalsDoNotBlockCommits(t *testing.T) {
+	w := three(t, withComponents(t, mls.ComponentData{ID: 7, Data: []byte("old")}))
+	w.Propose("B", "bob/1", &mls.AppDataUpdate{Component: 7, Operation: mls.AppDataUpdateUpdate, Update: []byte("new")})
+	w.Propose("B", "bob/1", &mls.AppDataUpdate{Component: 7, Operation: mls.AppDataUpdateRemove})
+	w.Propose("B", "bob/1", &mls.PreSharedKey{PSK: mls.PreSharedKeyID{Type: mls.PSKExternal, ID: []byte("nobody has it")}})
+	w.Propose("C", "carol/1", &mls.SelfRemove{})
+	r := w.Commit("A", "alice/1", mls.CommitOptions{AllPending: true})
+	if len(r.Proposals) != 2 || len(r.Removed) != 1 {
+		t.Errorf("%d proposals committed, %d members removed", len(r.Proposals), len(r.Removed))
+	}
+	if data, _, _ := w.Hub.View().Context().Extensions.Component(7); string(data) != "new" {
+		t.Errorf("component: %q", data)
+	}
+	w.Say("A", "alice/1", "nothing is pending any more")
+}

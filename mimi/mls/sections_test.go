@@ -385,6 +385,18 @@ func TestSection12_1_8ExternalSenders(t *testing.T) {
 	if _, ok := w.Find("bob/1"); ok {
 		t.Error("the proposal of the external sender was not committed")
 	}
+	mallory := mls.ExternalSender{SignatureKey: sender.SignatureKey.Public(), Credential: mls.BasicCredential([]byte("mallory"))}
+	more, err := mls.ExternalSendersExtension(mls.ExternalSender{SignatureKey: sender.SignatureKey.Public(), Credential: sender.Credential}, mallory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Policy.Credential = func(c mls.Credential, _ []byte) error {
+		if c.Equal(&mallory.Credential) {
+			return errors.New("unknown issuer")
+		}
+		return nil
+	}
+	refusedByHub(t, w, forgedCommit(t, w, byValue(&mls.GroupContextExtensions{Extensions: mls.Extensions{more}})), mls.ErrCredential)
 	k := keyPackage(t, w, "dan/1")
 	m = mls.Resign(t, a, k.SignatureKey, mls.Forge(t, a, 0, mls.FramedContent{
 		Sender: mls.Sender{Type: mls.SenderNewMemberProposal}, ContentType: mls.ContentProposal,

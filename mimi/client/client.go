@@ -267,6 +267,9 @@ func (c *Client) resume(ctx context.Context) error {
 		if !r.Left {
 			c.later(r.URI, 0, c.settle)
 		}
+		if !r.Left && r.Kind == RoomConnection && !r.Creator.IsZero() {
+			c.later(r.URI, 0, c.resendRequest)
+		}
 	}
 	for _, lane := range incoming {
 		c.inbox.wake(lane)

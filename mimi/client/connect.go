@@ -107,25 +107,64 @@ func (c *Client) ask(ctx context.Context, account mimi.URI, pkg *connection.Veri
 	if err := c.registerCode(ctx, r, outgoing.JoiningCode, nil, c.cfg.Clock.Now().Add(connection.RequestLifetime), 1); err != nil {
 		return nil, err
 	}
+	if secret.unsent, err = mls.Marshal(&protocol.ConnectionRequest{
+		Target: sealed.Target, PackageRef: sealed.Package[:], Request: sealed.Request,
+	}); err != nil {
+		return nil, err
+	}
 	if err := c.cfg.Store.Atomically(ctx, func(ctx context.Context) error { return c.putContact(ctx, contact, secret) }); err != nil {
 		return nil, err
 	}
-	call, cancel := c.call(ctx)
-	defer cancel()
-	err = c.cfg.Peers.ConnectionRequest(call, &protocol.ConnectionRequest{
-		Target: sealed.Target, PackageRef: sealed.Package[:], Request: sealed.Request,
-	})
-	if err != nil {
-		// It may have arrived all the same; the person can ask again.
-		return nil, errors.Join(unreachable(err), c.forgetAsked(ctx, contact, secret))
+	// From here on the request is sent, even if that takes a while.
+	err = c.sendRequest(ctx, contact.Account, contact.Peer)
+	if errors.Is(err, ErrUnreachable) {
+		c.later(contact.Room, c.cfg.Limits.Backoff, c.resendRequest)
+		err = ErrQueued
 	}
 	contact.Secret = nil
-	return contact, nil
+	return contact, err
 }
 
-// forgetAsked undoes a request that was not sent.
-func (c *Client) forgetAsked(ctx context.Context, contact *Contact, secret *connection.Contact) error {
-	return c.withRoom(ctx, contact.Room, func(r *room) error { return c.abandon(ctx, r, contact.Account) })
+// sendRequest sends the request of an account to a peer, if it is not sent yet.
+func (c *Client) sendRequest(ctx context.Context, account, peer mimi.URI) error {
+	_, secret, err := c.contact(ctx, account, peer)
+	if err != nil || len(secret.unsent) == 0 {
+		return err
+	}
+	var request protocol.ConnectionRequest
+	if err := mls.Unmarshal(secret.unsent, &request); err != nil {
+		return fmt.Errorf("client: stored connection request: %w", err)
+	}
+	call, cancel := c.call(ctx)
+	defer cancel()
+	if err := c.cfg.Peers.ConnectionRequest(call, &request); err != nil {
+		return unreachable(err)
+	}
+	return c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		// The answer may have come meanwhile.
+		contact, secret, err := c.contact(ctx, account, peer)
+		if err != nil {
+			return err
+		}
+		secret.unsent = nil
+		return c.putContact(ctx, contact, secret)
+	})
+}
+
+// resendRequest sends the request that a connection room was made for.
+func (c *Client) resendRequest(ctx context.Context, uri mimi.URI) {
+	record, err := c.cfg.Store.Room(ctx, uri)
+	if err != nil {
+		return
+	}
+	contact, err := c.contactIn(ctx, uri, record.Creator)
+	if err == nil {
+		err = c.sendRequest(ctx, contact.Account, contact.Peer)
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) && ctx.Err() == nil {
+		c.cfg.Log.WarnContext(ctx, "a connection request is not sent yet, will try again", "room", uri, "err", err)
+		c.later(uri, c.cfg.Limits.MaxBackoff/4, c.resendRequest)
+	}
 }
 
 // registerCode makes a joining code of a room valid at its hub.

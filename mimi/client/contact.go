@@ -16,8 +16,27 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
+// contactSecret is what is sealed of a contact.
+//
+//	struct {
+//	    Contact contact;      /* of package connection */
+//	    opaque unsent<V>;     /* ConnectionRequest of package protocol */
+//	} contactSecret;
+type contactSecret struct {
+	connection.Contact
+	// unsent is our request for as long as the peer's provider has not taken it;
+	// the same octets at every attempt.
+	unsent []byte
+}
+
+// Wire implements [wire.Message].
+func (x *contactSecret) Wire(c *wire.Codec) {
+	x.Contact.Wire(c)
+	wire.Opaque(c, &x.unsent)
+}
+
 // newContact makes a contact that is not stored yet.
-func (c *Client) newContact(account, peer mimi.URI, state ContactState) (*Contact, *connection.Contact, error) {
+func (c *Client) newContact(account, peer mimi.URI, state ContactState) (*Contact, *contactSecret, error) {
 	id, err := uuid.NewRandomFromReader(c.cfg.Random)
 	if err != nil {
 		return nil, nil, fmt.Errorf("client: contact id: %w", err)
@@ -26,11 +45,11 @@ func (c *Client) newContact(account, peer mimi.URI, state ContactState) (*Contac
 	if err != nil {
 		return nil, nil, err
 	}
-	return &Contact{ID: id.String(), Account: account, Peer: peer, State: state}, &connection.Contact{Peer: peer, Ours: &ours}, nil
+	return &Contact{ID: id.String(), Account: account, Peer: peer, State: state}, &contactSecret{Contact: connection.Contact{Peer: peer, Ours: &ours}}, nil
 }
 
 // contact reads a contact with its secrets. It fails with [ErrNotFound].
-func (c *Client) contact(ctx context.Context, account, peer mimi.URI) (*Contact, *connection.Contact, error) {
+func (c *Client) contact(ctx context.Context, account, peer mimi.URI) (*Contact, *contactSecret, error) {
 	stored, err := c.cfg.Store.Contact(ctx, account, peer)
 	if err != nil {
 		return nil, nil, err
@@ -39,8 +58,8 @@ func (c *Client) contact(ctx context.Context, account, peer mimi.URI) (*Contact,
 	return stored, secret, err
 }
 
-func openContact(stored *Contact) (*connection.Contact, error) {
-	secret := &connection.Contact{}
+func openContact(stored *Contact) (*contactSecret, error) {
+	secret := &contactSecret{}
 	if err := wire.Unmarshal(stored.Secret, secret); err != nil {
 		return nil, fmt.Errorf("client: stored contact: %w", err)
 	}
@@ -54,7 +73,7 @@ var contactStates = map[ContactState]connection.State{
 }
 
 // putContact stores a contact with its secrets.
-func (c *Client) putContact(ctx context.Context, contact *Contact, secret *connection.Contact) error {
+func (c *Client) putContact(ctx context.Context, contact *Contact, secret *contactSecret) error {
 	secret.State, secret.Room = contactStates[contact.State], contact.Room
 	b, err := wire.Marshal(secret)
 	if err != nil {
@@ -137,7 +156,7 @@ func (c *Client) blocked(ctx context.Context, user, requester mimi.URI) (bool, e
 // colleague returns the contact of one account with another one here, and makes
 // it and its mirror image if need be: the operator is the same, so nobody has to
 // be asked.
-func (c *Client) colleague(ctx context.Context, account, peer mimi.URI) (secret *connection.Contact, err error) {
+func (c *Client) colleague(ctx context.Context, account, peer mimi.URI) (secret *contactSecret, err error) {
 	return secret, c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
 		_, secret, err = c.contact(ctx, account, peer)
 		if !errors.Is(err, ErrNotFound) {
@@ -172,7 +191,7 @@ type tokens struct {
 
 type tokenOwner struct{ account, peer mimi.URI }
 
-func (t *tokens) put(secret *connection.Contact, contact *Contact) {
+func (t *tokens) put(secret *contactSecret, contact *Contact) {
 	if secret.Ours == nil {
 		return
 	}

@@ -48,6 +48,16 @@ func (c *Client) workInbox(ctx context.Context, uri mimi.URI) (more bool, err er
 	}
 	var lost bool
 	err = c.withSlot(ctx, uri, func(r *room) (*room, error) {
+		// An own commit without an answer may be what this request builds on.
+		if r != nil {
+			err := c.settleRoom(ctx, r)
+			if _, lost := errors.AsType[*errAgain](err); err != nil && !lost {
+				return nil, err
+			}
+			if r.record.Left {
+				r = nil
+			}
+		}
 		var t told
 		err := c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
 			t, lost = told{}, false

@@ -220,8 +220,12 @@ func (c *Client) Join(ctx context.Context, account, uri mimi.URI) error {
 }
 
 // Leave takes an account out of a room, or declines an invitation: its leaf asks
-// to be removed, and another member commits that.
+// to be removed, and another member commits that. What the account has said before
+// is sent first, if the hub can be reached.
 func (c *Client) Leave(ctx context.Context, account, uri mimi.URI) error {
+	if err := c.flush(ctx, account, uri); err != nil {
+		return err
+	}
 	for range c.cfg.Limits.Attempts {
 		err := c.withRoom(ctx, uri, func(r *room) error {
 			l, ok := r.own[account]

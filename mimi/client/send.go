@@ -104,6 +104,24 @@ func (c *Client) awaitAccepted(ctx context.Context, uri mimi.URI, source string)
 	return accepted, err
 }
 
+// flush gives the messages that an account has sent to a room the time to be
+// accepted.
+func (c *Client) flush(ctx context.Context, account, uri mimi.URI) error {
+	err := c.await(ctx, uri, c.cfg.Limits.Send, func() (bool, error) {
+		all, err := c.cfg.Store.Unaccepted(ctx)
+		return !slices.ContainsFunc(all, func(out *Outgoing) bool { return out.Room == uri && out.Account == account }), err
+	})
+	return ignore(err, ErrBusy)
+}
+
+// ignore returns nil for errors that wrap fine.
+func ignore(err, fine error) error {
+	if errors.Is(err, fine) {
+		return nil
+	}
+	return err
+}
+
 // workOutbox offers the oldest message of a room to its hub.
 func (c *Client) workOutbox(ctx context.Context, uri mimi.URI) (more bool, err error) {
 	out, err := c.nextOutgoing(ctx, uri)
@@ -117,10 +135,11 @@ func (c *Client) workOutbox(ctx context.Context, uri mimi.URI) (more bool, err e
 	}
 	err = c.submit(ctx, out)
 	if e, ok := errors.AsType[*protocol.WrongEpochError](err); ok {
-		if err := c.waitEpoch(ctx, uri, e.Current); err != nil {
-			return false, err
+		err := c.waitEpoch(ctx, uri, e.Current)
+		if err == nil {
+			err = c.encrypt(ctx, out)
 		}
-		if err := c.encrypt(ctx, out); err != nil {
+		if err != nil {
 			return c.notSent(ctx, out, err)
 		}
 		return true, nil

@@ -73,6 +73,13 @@ func (f *Faults) Restart() (crashed bool) {
 	return crashed
 }
 
+// Crashed reports whether the process has crashed and was not restarted.
+func (f *Faults) Crashed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.crashed
+}
+
 // Counts returns the writes and commits that were tried so far.
 func (f *Faults) Counts() (writes, commits int) {
 	f.mu.Lock()

@@ -366,15 +366,21 @@ func TestRule8ExternalCommits(t *testing.T) {
 		"two Removes": {func(c *mls.Commit) {
 			c.Proposals = append(c.Proposals, add(&mls.Remove{Removed: carol}), add(&mls.Remove{Removed: bob}))
 		}, mls.ErrExternalCommit},
-		"no path": {func(c *mls.Commit) { c.Path = nil }, mls.ErrPathMissing},
+		"no path":             {func(c *mls.Commit) { c.Path = nil }, mls.ErrPathMissing},
+		"leaf without suites": {func(c *mls.Commit) { c.Path.LeafNode.Capabilities.CipherSuites = nil }, mls.ErrCapabilities},
+		"leaf of a package":   {func(c *mls.Commit) { c.Path.LeafNode.Source = mls.LeafNodeSourceKeyPackage }, mls.ErrLeafSource},
+		"leaf of another":     {func(c *mls.Commit) { c.Path.LeafNode.Signature = nil }, mls.ErrSignature},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, leaf := externalCommit(t, w, "dan/1", mls.ExternalOptions{})
 			c.change(p.Message.Content.Commit)
-			if name == "Remove of another" {
+			mls.Fresh(p.Message)
+			switch {
+			case name == "Remove of another":
 				// The place of the leaf is that of the removed one then.
-				mls.Fresh(p.Message)
 				mls.ResignLeaf(t, a, leaf.SignatureKey, &p.Message.Content.Commit.Path.LeafNode, carol)
+			case name != "leaf of another" && strings.HasPrefix(name, "leaf"):
+				mls.ResignLeaf(t, a, leaf.SignatureKey, &p.Message.Content.Commit.Path.LeafNode, 3)
 			}
 			mls.Resign(t, a, leaf.SignatureKey, p.Message)
 			refused(t, w, "B", p.MLSMessage(), c.want)

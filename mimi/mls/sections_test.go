@@ -119,6 +119,9 @@ func TestSection6_1Senders(t *testing.T) {
 		"external sender that is not listed": {mls.FramedContent{Sender: mls.Sender{Type: mls.SenderExternal}, ContentType: mls.ContentProposal, Proposal: remove}, mls.ErrExternalSender},
 		"no member":                          {mls.FramedContent{Sender: mls.Sender{Type: mls.SenderMember, Index: 3}, ContentType: mls.ContentProposal, Proposal: remove}, mls.ErrNotMember},
 		"beyond the tree":                    {mls.FramedContent{Sender: mls.Sender{Type: mls.SenderMember, Index: 1 << 31}, ContentType: mls.ContentProposal, Proposal: remove}, mls.ErrNotMember},
+		"commit of no member":                {mls.FramedContent{Sender: mls.Sender{Type: mls.SenderMember, Index: 3}, ContentType: mls.ContentCommit, Commit: byValue()}, mls.ErrNotMember},
+		"commit from beyond the tree":        {mls.FramedContent{Sender: mls.Sender{Type: mls.SenderMember, Index: 1 << 31}, ContentType: mls.ContentCommit, Commit: byValue()}, mls.ErrNotMember},
+		"commit of another member":           {mls.FramedContent{Sender: mls.Sender{Type: mls.SenderMember, Index: 2}, ContentType: mls.ContentCommit, Commit: byValue()}, mls.ErrSignature},
 		"another member":                     {mls.FramedContent{Sender: mls.Sender{Type: mls.SenderMember, Index: 2}, ContentType: mls.ContentProposal, Proposal: remove}, mls.ErrSignature},
 		"ExternalInit as a proposal":         {mls.FramedContent{ContentType: mls.ContentProposal, Proposal: &mls.Proposal{Body: &mls.ExternalInit{}}}, mls.ErrExternalInit},
 	} {
@@ -544,6 +547,9 @@ func TestSection12_1ProposalsAlone(t *testing.T) {
 			refused(t, w, "B", &mls.MLSMessage{PublicMessage: m}, c.want)
 			refusedByHub(t, w, m, c.want)
 		})
+	}
+	if _, _, err := a.Propose(t.Context(), 0, &mls.Update{LeafNode: *own.Leaf}, mls.AuthenticatedData{}); !errors.Is(err, mls.ErrOwnUpdate) {
+		t.Errorf("an Update without its private key: %v", err)
 	}
 	key, _ := a.SignatureKey(0)
 	private := mls.SealPrivate(t, a, key, mls.FramedContent{

@@ -306,6 +306,19 @@ func (c *Client) spawn(f func(ctx context.Context)) {
 	c.work.Go(func() { f(ctx) })
 }
 
+// serve notes that a request of another provider is being answered, so that Stop
+// waits for it: what is acknowledged is taken up by this client or by the next. It
+// fails with [ErrStopped] if the client does not run.
+func (c *Client) serve() (done func(), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx == nil || c.ctx.Err() != nil {
+		return nil, ErrStopped
+	}
+	c.work.Add(1)
+	return c.work.Done, nil
+}
+
 // call bounds a request to another provider.
 func (c *Client) call(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, c.cfg.Limits.Call)

@@ -195,6 +195,11 @@ func (c *Client) registerCode(ctx context.Context, r *room, code suite.Secret, b
 // makes the person an account if there is none. Who cannot be reached has none:
 // nil.
 func (c *Client) ConnectionPackage(ctx context.Context, _ string, user mimi.URI) ([]byte, error) {
+	done, err := c.serve()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	if user.Domain != c.cfg.Domain {
 		return nil, nil
 	}
@@ -267,12 +272,17 @@ func (c *Client) newPackage(ctx context.Context, user mimi.URI, lastResort bool)
 // the sender gets the same answer; an error says that nothing was stored and that
 // sending it again makes sense.
 func (c *Client) ConnectionRequest(ctx context.Context, _ string, req *protocol.ConnectionRequest) error {
+	done, err := c.serve()
+	if err != nil {
+		return err
+	}
+	defer done()
 	sealed := &connection.SealedRequest{Target: req.Target, Request: req.Request}
 	if copy(sealed.Package[:], req.PackageRef) != len(sealed.Package) {
 		return nil
 	}
 	var t told
-	err := c.responder.Receive(ctx, sealed, func(ctx context.Context, request *connection.IncomingRequest) error {
+	err = c.responder.Receive(ctx, sealed, func(ctx context.Context, request *connection.IncomingRequest) error {
 		t = told{}
 		return c.asked(ctx, request, &t)
 	})

@@ -152,5 +152,10 @@ func (c *Client) checkSet(ctx context.Context, user mimi.URI, theirs *connection
 // KeyMaterial hands out KeyPackages of local users to the hub at from, for a
 // member of one of its rooms (docs/mmr-profile.md, section 5).
 func (c *Client) KeyMaterial(ctx context.Context, from string, req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {
+	done, err := c.serve()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	return c.provider.KeyMaterial(ctx, from, req)
 }

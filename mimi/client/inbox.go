@@ -17,6 +17,11 @@ import (
 // it stores the request and returns. A repeat is stored once
 // (draft-ietf-mimi-protocol-06, section 5.5).
 func (c *Client) Notify(ctx context.Context, from string, room mimi.URI, body []byte) error {
+	done, err := c.serve()
+	if err != nil {
+		return err
+	}
+	defer done()
 	fresh, err := c.cfg.Store.AddIncoming(ctx, &Incoming{Room: room, From: from, Received: c.cfg.Clock.Now(), Body: body})
 	if err != nil {
 		return fmt.Errorf("client: store an incoming request: %w", err)

@@ -589,3 +589,19 @@ func TestPolicySeesWholeCommits(t *testing.T) {
 		}
 	}
 }
+
+// TestSection7_7TreesAreTruncated: a tree whose right half has no member is not
+// the tree of a group.
+func TestSection7_7TreesAreTruncated(t *testing.T) {
+	w := mlstest.New(t, mls.X25519, "A", "alice/1")
+	w.Add("A", "alice/1", mlstest.On("B", "bob/1"))
+	g := w.Node("A").Group
+	tree := slices.Clone(*g.RatchetTree())
+	tree = append(tree, &mls.Node{Parent: &mls.ParentNode{EncryptionKey: bytes.Repeat([]byte{9}, 32)}})
+	gi := *mlstest.Again(t, &mls.MLSMessage{GroupInfo: w.Hub.GroupInfo()}).GroupInfo
+	gi.GroupContext.TreeHash = mls.HashOf(t, g, tree)
+	mls.ResignGroupInfo(t, g, 0, &gi)
+	if _, err := mls.NewPublicGroup(t.Context(), w.HubConf, &gi, &tree); !errors.Is(err, mls.ErrTreeForm) {
+		t.Errorf("a root above an empty half: %v", err)
+	}
+}

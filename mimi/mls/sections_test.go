@@ -165,7 +165,12 @@ func TestSection6_3PrivateMessages(t *testing.T) {
 
 // TestSection7_3Leaves: what a leaf has to fulfil, in an Add.
 func TestSection7_3Leaves(t *testing.T) {
-	w := three(t, requireCaps(t, mls.RequiredCapabilities{Proposals: []mls.ProposalType{mls.ProposalSelfRemove}}))
+	w := three(t, requireCaps(t, mls.RequiredCapabilities{
+		Extensions:  []mls.ExtensionType{mls.ExtensionAppDataDictionary},
+		Proposals:   []mls.ProposalType{mls.ProposalSelfRemove},
+		Credentials: []mls.CredentialType{mls.CredentialBasic},
+	}))
+	foreign := mls.Credential{Type: 0x5a5a, Body: []byte("dan/1")}
 	member, _ := w.Hub.View().Member(1)
 	day := uint64(24 * time.Hour / time.Second)
 	now := uint64(mlstest.Now.Unix())
@@ -181,8 +186,17 @@ func TestSection7_3Leaves(t *testing.T) {
 		"unlisted extension":  {func(k *mls.KeyPackagePrivate) { k.KeyPackage.LeafNode.Extensions = mls.Extensions{{Type: 0xf001}} }, mls.ErrCapabilities},
 		"unlisted in package": {func(k *mls.KeyPackagePrivate) { k.KeyPackage.Extensions = mls.Extensions{{Type: 0xf001}} }, mls.ErrCapabilities},
 		"required proposal":   {func(k *mls.KeyPackagePrivate) { k.KeyPackage.LeafNode.Capabilities.Proposals = nil }, mls.ErrUnsupported},
-		"lifetime too long":   {func(k *mls.KeyPackagePrivate) { k.KeyPackage.LeafNode.NotAfter = now + 200*day }, mls.ErrLifetime},
-		"lifetime backwards":  {func(k *mls.KeyPackagePrivate) { k.KeyPackage.LeafNode.NotAfter = 5 }, mls.ErrLifetime},
+		"required extension":  {func(k *mls.KeyPackagePrivate) { k.KeyPackage.LeafNode.Capabilities.Extensions = nil }, mls.ErrUnsupported},
+		"required credential": {func(k *mls.KeyPackagePrivate) {
+			k.KeyPackage.LeafNode.Credential = foreign
+			k.KeyPackage.LeafNode.Capabilities.Credentials = []mls.CredentialType{foreign.Type}
+		}, mls.ErrUnsupported},
+		"credential that others lack": {func(k *mls.KeyPackagePrivate) {
+			k.KeyPackage.LeafNode.Credential = foreign
+			k.KeyPackage.LeafNode.Capabilities.Credentials = []mls.CredentialType{mls.CredentialBasic, foreign.Type}
+		}, mls.ErrCapabilities},
+		"lifetime too long":  {func(k *mls.KeyPackagePrivate) { k.KeyPackage.LeafNode.NotAfter = now + 200*day }, mls.ErrLifetime},
+		"lifetime backwards": {func(k *mls.KeyPackagePrivate) { k.KeyPackage.LeafNode.NotAfter = 5 }, mls.ErrLifetime},
 		"signature key in use": {func(k *mls.KeyPackagePrivate) {
 			k.KeyPackage.LeafNode.SignatureKey = member.Leaf.SignatureKey
 			b := w.Node("B").Group
@@ -218,6 +232,15 @@ func TestSection7_3Leaves(t *testing.T) {
 	refusedByHub(t, w, forgedCommit(t, w, byValue(&mls.Add{KeyPackage: expired.KeyPackage})), mls.ErrLifetime)
 	if err := mls.ValidateKeyPackage(t.Context(), mlstest.Config("x", &mlstest.Policy{}), &expired.KeyPackage); !errors.Is(err, mls.ErrLifetime) {
 		t.Errorf("validating an expired KeyPackage: %v", err)
+	}
+	unsigned := keyPackage(t, w, "dan/1")
+	unsigned.KeyPackage.Signature[0] ^= 1
+	if err := mls.ValidateKeyPackage(t.Context(), mlstest.Config("x", &mlstest.Policy{}), &unsigned.KeyPackage); !errors.Is(err, mls.ErrSignature) {
+		t.Errorf("validating a KeyPackage that is not signed: %v", err)
+	}
+	strict := &mlstest.Policy{Credential: func(mls.Credential, []byte) error { return errors.New("unknown issuer") }}
+	if err := mls.ValidateKeyPackage(t.Context(), mlstest.Config("x", strict), &keyPackage(t, w, "dan/1").KeyPackage); !errors.Is(err, mls.ErrCredential) {
+		t.Errorf("validating a KeyPackage of a stranger: %v", err)
 	}
 	w.Add("A", "alice/1", mlstest.On("D", "dan/1"))
 }

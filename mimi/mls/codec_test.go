@@ -115,4 +115,21 @@ func TestCreateValidatesItsLeaf(t *testing.T) {
 	if _, err := mls.Create(t.Context(), cfg, mls.CreateParams{CipherSuite: mls.X25519, GroupID: []byte("g"), Leaf: leaf, Extensions: mls.Extensions{required}}); !errors.Is(err, mls.ErrUnsupported) {
 		t.Errorf("a leaf that lacks a required extension: %v", err)
 	}
+	required = requireCaps(t, mls.RequiredCapabilities{Credentials: []mls.CredentialType{0x5a5a}})
+	if _, err := mls.Create(t.Context(), cfg, mls.CreateParams{CipherSuite: mls.X25519, GroupID: []byte("g"), Leaf: leaf, Extensions: mls.Extensions{required}}); !errors.Is(err, mls.ErrUnsupported) {
+		t.Errorf("a leaf that lacks a required credential type: %v", err)
+	}
+	sender, err := mls.ExternalSendersExtension(mls.ExternalSender{SignatureKey: leaf.SignatureKey.Public(), Credential: mls.BasicCredential([]byte("mallory"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Policy = &mlstest.Policy{Credential: func(c mls.Credential, _ []byte) error {
+		if string(c.Body) == "mallory" {
+			return errors.New("unknown issuer")
+		}
+		return nil
+	}}
+	if _, err := mls.Create(t.Context(), cfg, mls.CreateParams{CipherSuite: mls.X25519, GroupID: []byte("g"), Leaf: leaf, Extensions: mls.Extensions{sender}}); !errors.Is(err, mls.ErrCredential) {
+		t.Errorf("an external sender that is a stranger: %v", err)
+	}
 }

@@ -187,10 +187,6 @@ func TestSection7_3Leaves(t *testing.T) {
 		"unlisted in package": {func(k *mls.KeyPackagePrivate) { k.KeyPackage.Extensions = mls.Extensions{{Type: 0xf001}} }, mls.ErrCapabilities},
 		"required proposal":   {func(k *mls.KeyPackagePrivate) { k.KeyPackage.LeafNode.Capabilities.Proposals = nil }, mls.ErrUnsupported},
 		"required extension":  {func(k *mls.KeyPackagePrivate) { k.KeyPackage.LeafNode.Capabilities.Extensions = nil }, mls.ErrUnsupported},
-		"required credential": {func(k *mls.KeyPackagePrivate) {
-			k.KeyPackage.LeafNode.Credential = foreign
-			k.KeyPackage.LeafNode.Capabilities.Credentials = []mls.CredentialType{foreign.Type}
-		}, mls.ErrUnsupported},
 		"credential that others lack": {func(k *mls.KeyPackagePrivate) {
 			k.KeyPackage.LeafNode.Credential = foreign
 			k.KeyPackage.LeafNode.Capabilities.Credentials = []mls.CredentialType{mls.CredentialBasic, foreign.Type}

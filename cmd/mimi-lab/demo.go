@@ -160,7 +160,7 @@ func (d *demo) askForHelp(ctx context.Context, s *site, c *matrixclient.Client) 
 	}
 	d.story.Says(me, "wrote \"login\"")
 	err = c.Await(ctx, "an answer to login", func(v *matrixclient.View) bool {
-		return botSaid(v.Rooms[room], s.bot(), "reached over MIMI at "+s.domain())
+		return botSaid(v.Rooms[room], s.bot(), "reached over MIMI at "+localpart(c.ID())+"@"+s.domain())
 	})
 	return d.expected.Check(s.name+": login asks for nothing and says where one can be reached", err)
 }
@@ -183,7 +183,7 @@ func (d *demo) killAGateway(ctx context.Context) error {
 	d.story.Chapter("A gateway is killed")
 	s := d.world.sites[1]
 	err := s.gateway.StartSecond(ctx)
-	refused := err != nil && strings.Contains(err.Error(), "another process runs on it")
+	refused := err != nil && strings.Contains(err.Error(), "another process uses this database")
 	if err := d.expected.That(s.name+": a second process on the same database is refused", refused, "it ended with: %v", err); err != nil {
 		return err
 	}

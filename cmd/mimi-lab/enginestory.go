@@ -322,6 +322,8 @@ func (s *engineStory) part(ctx context.Context) error {
 func (s *engineStory) crash(ctx context.Context) error {
 	s.story.Chapter("The beta engine is restarted while ten messages are under way")
 	ids := map[string]int{}
+	inDirect := func(e *client.Event) bool { return e.Kind == client.EventMessage && e.Room == s.direct }
+	before := s.beta.count(inDirect)
 	for i := range 10 {
 		text := fmt.Sprintf("message number %d of ten", i+1)
 		s.said = append(s.said, text)
@@ -343,7 +345,14 @@ func (s *engineStory) crash(ctx context.Context) error {
 	}
 	var order []int
 	s.beta.count(func(e *client.Event) bool {
-		if i, ok := ids[string(e.Message)]; ok {
+		if !inDirect(e) {
+			return false
+		}
+		if before--; before < 0 {
+			i, ok := ids[string(e.Message)]
+			if !ok {
+				i = -1 // nobody has sent this one
+			}
 			order = append(order, i)
 		}
 		return false

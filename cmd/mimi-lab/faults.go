@@ -11,7 +11,7 @@ import (
 // faultsOf fails for every fault: this build has none.
 func faultsOf(name string) (client.Faults, error) {
 	if name != "" {
-		return client.Faults{}, fmt.Errorf("--fault needs a mimi-lab that is built with the tag lab; %w", errUsage)
+		return client.Faults{}, fmt.Errorf("--fault with --no-matrix needs a mimi-lab that is built with the tag lab; %w", errUsage)
 	}
 	return client.Faults{}, nil
 }

@@ -143,7 +143,6 @@ func (c *Client) groupExtensions(r *room, me *leaf, policy *identity.MinimalMeta
 	for id, data := range components {
 		dictionary = dictionary.With(mls.ComponentID(id), data)
 	}
-	dictionary = c.cfg.Faults.components(dictionary, name)
 	required := identity.RequiredCapabilities()
 	requiredExtension, err := required.Extension()
 	if err != nil {

@@ -15,7 +15,7 @@ type Faults struct{}
 
 func (Faults) pseudonym(mimi.URI) mimi.URI { return mimi.URI{} }
 
-func (Faults) components(d mls.AppDataDictionary, _ string) mls.AppDataDictionary { return d }
+func (Faults) aad(*room) mls.AuthenticatedData { return mls.AuthenticatedData{} }
 
 func (Faults) messages(e *Event) []*Event { return []*Event{e} }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
-	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
 )
 
 // Faults are wrong behaviours that the lab switches on, to see that its
@@ -25,21 +24,36 @@ type Faults struct {
 	Duplicate bool
 	// Reorder takes messages in two by two, the later one first.
 	Reorder bool
-	// PlaintextName puts a room's name where its hub can read it.
+	// PlaintextName puts a room's name where its hub and other providers can read
+	// it.
 	PlaintextName bool
 	// ReusePseudonym gives an account the same user pseudonym in every room.
 	ReusePseudonym bool
 	// AnswerDecline lets the asker learn of a decline.
 	AnswerDecline bool
-	// State is what the faults remember; set if any of the first three is.
-	State *FaultState
+
+	memory *faultMemory
 }
 
-// FaultState belongs to one client.
-type FaultState struct {
+// faultMemory is what the first three faults remember of the messages so far.
+type faultMemory struct {
 	mu    sync.Mutex
 	count int
 	held  *Event
+}
+
+// NamedFaults returns the faults that a name stands for, and whether the name
+// stands for any that a client has.
+func NamedFaults(name string) (Faults, bool) {
+	f := Faults{memory: &faultMemory{}}
+	flag, ok := map[string]*bool{
+		"drop": &f.Drop, "duplicate": &f.Duplicate, "reorder": &f.Reorder, "plaintext-name": &f.PlaintextName,
+		"reuse-pseudonym": &f.ReusePseudonym, "answer-decline": &f.AnswerDecline,
+	}[name]
+	if ok {
+		*flag = true
+	}
+	return f, ok
 }
 
 func (f Faults) pseudonym(user mimi.URI) mimi.URI {
@@ -55,40 +69,38 @@ func (f Faults) pseudonym(user mimi.URI) mimi.URI {
 	return mimi.URI{Domain: user.Domain, Kind: mimi.KindUser, ID: id.String()}
 }
 
-func (f Faults) components(d mls.AppDataDictionary, name string) mls.AppDataDictionary {
+// aad puts a room's name in front of a message's ciphertext.
+func (f Faults) aad(r *room) mls.AuthenticatedData {
 	if !f.PlaintextName {
-		return d
+		return mls.AuthenticatedData{}
 	}
-	// A component that the room's rules do not look into: a preauthorization that
-	// nobody has.
-	data, err := rules.Encode(&rules.PreauthorizedUsers{})
+	name, err := r.name()
 	if err != nil {
-		return d
+		return mls.AuthenticatedData{}
 	}
-	_ = data
-	return slices.Clone(d)
+	return mls.AuthenticatedData{Rest: []byte(name)}
 }
 
 func (f Faults) messages(e *Event) []*Event {
 	if !f.Drop && !f.Duplicate && !f.Reorder {
 		return []*Event{e}
 	}
-	f.State.mu.Lock()
-	defer f.State.mu.Unlock()
-	f.State.count++
+	f.memory.mu.Lock()
+	defer f.memory.mu.Unlock()
+	f.memory.count++
 	switch {
-	case f.Drop && f.State.count%3 == 0:
+	case f.Drop && f.memory.count%3 == 0:
 		return nil
 	case f.Duplicate:
 		again := *e
 		again.Message = append(slices.Clone(e.Message[1:]), e.Message[0])
 		return []*Event{e, &again}
-	case f.Reorder && f.State.held == nil:
-		f.State.held = e
+	case f.Reorder && f.memory.held == nil:
+		f.memory.held = e
 		return nil
 	case f.Reorder:
-		first := f.State.held
-		f.State.held = nil
+		first := f.memory.held
+		f.memory.held = nil
 		return []*Event{e, first}
 	}
 	return []*Event{e}

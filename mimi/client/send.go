@@ -203,7 +203,7 @@ func (c *Client) protect(ctx context.Context, r *room, own *Leaf, out *Outgoing)
 	if !ok {
 		return ErrNotMember
 	}
-	message, err := r.group.Protect(mls.LeafIndex(own.Index), out.Secret, mls.AuthenticatedData{})
+	message, err := r.group.Protect(mls.LeafIndex(own.Index), out.Secret, c.cfg.Faults.aad(r))
 	if err != nil {
 		return fmt.Errorf("client: encrypt a message: %w", err)
 	}

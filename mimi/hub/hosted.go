@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
-	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/internal/cache"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
@@ -39,20 +38,58 @@ type hosted struct {
 	joiners map[string]string    // code_hash by hash of the credential
 	pending map[string]time.Time // acceptance by ProposalRef
 	rows    []mls.Row            // changes that are not stored
+	// touched says that something has changed in memory that is not stored.
+	touched bool
+	closed  bool
+	// gone is what departing has found, nil if it was not asked since the last
+	// change; targets are the leaves of the epoch, nil if they were not needed yet.
+	gone    map[mimi.URI]bool
+	targets []target
 }
 
 // room returns the public state of the room.
 func (r *hosted) room() *mmr.Room { return r.rules.Room() }
 
+// setRoom moves on to the room of the next epoch.
+func (r *hosted) setRoom(next *mmr.Room) {
+	r.rules.Set(next)
+	r.gone, r.targets = nil, nil
+}
+
+// departing returns the users whose removal is pending: they are treated as gone.
+func (r *hosted) departing() (map[mimi.URI]bool, error) {
+	if r.gone != nil || len(r.pending) == 0 {
+		return r.gone, nil
+	}
+	gone, err := r.room().Departing(r.proposals())
+	if err != nil {
+		return nil, fmt.Errorf("hub: internal error: pending proposals contradict each other: %w", err)
+	}
+	r.gone = gone
+	return gone, nil
+}
+
 // put notes a change of a row; a nil value deletes it.
 func (r *hosted) put(key string, value []byte) {
+	r.touched = true
 	r.rows = append(r.rows, mls.Row{Key: key, Value: value})
 }
 
-// withRoom runs f on the room while nobody else does. If f fails, the room is
-// dropped from memory: it may be half changed.
+// withRoom runs f on the room while nobody else does. If f fails after it has
+// changed the room, the room is dropped from memory and read again by the next
+// one; a request that is merely refused costs no more than its check. If somebody
+// else has changed the room in the store, f runs once more on the room as it is.
 func (h *Hub) withRoom(ctx context.Context, uri mimi.URI, f func(*hosted) error) error {
-	return h.rooms.With(uri, func(slot *cache.Slot[hosted]) error {
+	err := h.tryRoom(ctx, uri, f)
+	if _, ok := errors.AsType[*ConflictError](err); ok {
+		err = h.tryRoom(ctx, uri, f)
+	}
+	return err
+}
+
+func (h *Hub) tryRoom(ctx context.Context, uri mimi.URI, f func(*hosted) error) error {
+	var refused error
+	err := h.rooms.With(uri, func(slot *cache.Slot[hosted]) error {
 		if slot.Value == nil {
 			r, err := h.load(ctx, uri)
 			if errors.Is(err, ErrNoRoom) {
@@ -62,8 +99,21 @@ func (h *Hub) withRoom(ctx context.Context, uri mimi.URI, f func(*hosted) error)
 			}
 			slot.Value = r
 		}
-		return f(slot.Value)
+		r := slot.Value
+		err := f(r)
+		if err != nil && !r.touched {
+			refused = err
+			return nil
+		}
+		if err == nil && r.closed {
+			slot.Value = nil
+		}
+		return err
 	})
+	if err == nil {
+		err = refused
+	}
+	return err
 }
 
 // load reads a room from the store.
@@ -87,16 +137,15 @@ func (h *Hub) load(ctx context.Context, uri mimi.URI) (*hosted, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.rules.Set(room)
+	r.setRoom(room)
 	return r, nil
 }
 
 // attach makes the group of a room, with rules that know which joiners have shown
 // a code.
 func (h *Hub) attach(r *hosted, open func(mls.Config) (*mls.PublicGroup, error)) error {
-	r.rules = mmr.NewRules(func(tbs *identity.PseudonymousCredentialTBS) bool {
-		_, ok := r.joinerCode(tbs)
-		return ok
+	r.rules = mmr.NewRules(func(credential mls.Credential) bool {
+		return r.mayJoin(credential, h.cfg.Clock.Now())
 	})
 	group, err := open(h.groupConfig(r.rules))
 	if err != nil {
@@ -142,15 +191,17 @@ func (r *hosted) putRoom(before, after *mmr.Room) error {
 // store makes a change of the room durable and starts its deliveries.
 func (h *Hub) store(ctx context.Context, r *hosted, change *Change) error {
 	change.Rows = append(r.group.Dirty(), r.rows...)
-	r.rows = nil
-	change.Closed = r.group.View().Len() == 0
-	if err := h.cfg.Store.Advance(ctx, r.uri, r.version, change); err != nil {
-		return fmt.Errorf("hub: store a change of a room: %w", err)
-	}
-	r.version++
+	r.rows, r.touched = nil, true
+	err := h.cfg.Store.Advance(ctx, r.uri, r.version, change)
+	// Even if that failed: the change may be there, and only the news be lost.
 	for _, d := range change.Deliveries {
 		h.lanes.wake(Lane{r.uri, d.Domain})
 	}
+	if err != nil {
+		return fmt.Errorf("hub: store a change of a room: %w", err)
+	}
+	r.version++
+	r.touched, r.closed = false, change.Closed
 	return nil
 }
 

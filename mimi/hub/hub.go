@@ -57,6 +57,8 @@ type Limits struct {
 	// Joiners is how many credentials may be shown the GroupInfo for each use of a
 	// joining code that is left.
 	Joiners int
+	// AllJoiners is how many such credentials a room remembers.
+	AllJoiners int
 	// Memory is how long the answer to an accepted request is repeated.
 	Memory time.Duration
 	// Backoff and MaxBackoff are the first and the longest pause between attempts
@@ -73,6 +75,7 @@ func DefaultLimits() Limits {
 		Message:    1 << 20,
 		JoinCodes:  100,
 		Joiners:    4,
+		AllJoiners: 4096,
 		Memory:     7 * 24 * time.Hour,
 		Backoff:    500 * time.Millisecond,
 		MaxBackoff: 5 * time.Minute,
@@ -91,7 +94,8 @@ type Hub struct {
 func New(cfg Config) (*Hub, error) {
 	d := DefaultLimits()
 	for have, def := range map[*int]int{
-		&cfg.Limits.Rooms: d.Rooms, &cfg.Limits.Message: d.Message, &cfg.Limits.JoinCodes: d.JoinCodes, &cfg.Limits.Joiners: d.Joiners,
+		&cfg.Limits.Rooms: d.Rooms, &cfg.Limits.Message: d.Message, &cfg.Limits.JoinCodes: d.JoinCodes,
+		&cfg.Limits.Joiners: d.Joiners, &cfg.Limits.AllJoiners: d.AllJoiners,
 	} {
 		if *have == 0 {
 			*have = def
@@ -112,16 +116,29 @@ func New(cfg Config) (*Hub, error) {
 	return h, nil
 }
 
+// forgetPeriod is how often old answers are forgotten.
+const forgetPeriod = time.Hour
+
 // Start begins to deliver, with what was left over when the hub was stopped. It
-// forgets old answers. The context is only for starting.
+// forgets old answers, and does so again from time to time. The context is only
+// for starting.
 func (h *Hub) Start(ctx context.Context) error {
-	if err := h.cfg.Store.Forget(ctx, h.cfg.Clock.Now().Add(-h.cfg.Limits.Memory)); err != nil {
-		return fmt.Errorf("hub: forget old answers: %w", err)
+	if err := h.forget(ctx); err != nil {
+		return err
 	}
 	return h.lanes.start(ctx)
 }
 
-// Stop ends deliveries and waits for those under way.
+// forget drops answers that nobody will ask for any more.
+func (h *Hub) forget(ctx context.Context) error {
+	if err := h.cfg.Store.Forget(ctx, h.cfg.Clock.Now().Add(-h.cfg.Limits.Memory)); err != nil {
+		return fmt.Errorf("hub: forget old answers: %w", err)
+	}
+	return nil
+}
+
+// Stop ends deliveries and waits for those under way. Requests may still come:
+// what they change is delivered after the next start.
 func (h *Hub) Stop() { h.lanes.stop() }
 
 // ExternalSender returns how the hub names itself in the rooms of a cipher suite

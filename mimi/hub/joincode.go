@@ -1,15 +1,11 @@
 package hub
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"time"
 
-	"github.com/mimi-gateway/mimi-gateway/mimi"
-	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
@@ -23,7 +19,7 @@ import (
 //	    opaque bundle<V>;
 //	    uint64 not_after;   /* seconds */
 //	    uint32 uses;        /* left */
-//	    uint32 joiners;     /* credentials shown the GroupInfo */
+//	    uint32 joiners;     /* credentials that were shown the GroupInfo and have not joined */
 //	} joinCode;
 type joinCode struct {
 	bundle   []byte
@@ -47,8 +43,8 @@ func (j *joinCode) valid(now time.Time) bool {
 // putCode notes a changed code; nil deletes it.
 func (r *hosted) putCode(hash string, code *joinCode) error {
 	if code == nil {
-		delete(r.codes, hash)
 		r.put(rowCode+hash, nil)
+		delete(r.codes, hash)
 		for joiner, of := range r.joiners {
 			if of == hash {
 				delete(r.joiners, joiner)
@@ -61,16 +57,15 @@ func (r *hosted) putCode(hash string, code *joinCode) error {
 	if err != nil {
 		return err
 	}
-	r.codes[hash] = code
 	r.put(rowCode+hash, value)
+	r.codes[hash] = code
 	return nil
 }
 
 // joinerName identifies a credential, link and all: the leaf that is sent later
-// must have the very same one (docs/mmr-profile.md, section 10). The signature key
-// is fresh for each credential, so that its pseudonyms and key are enough.
-func joinerName(tbs *identity.PseudonymousCredentialTBS) string {
-	b, err := wire.Marshal(tbs)
+// must have the very same one (docs/mmr-profile.md, section 10).
+func joinerName(credential mls.Credential) string {
+	b, err := wire.Marshal(&credential)
 	if err != nil {
 		return ""
 	}
@@ -78,21 +73,23 @@ func joinerName(tbs *identity.PseudonymousCredentialTBS) string {
 	return rowName(h[:])
 }
 
-// joinerCode returns the code_hash of the code that a joiner has shown.
-func (r *hosted) joinerCode(tbs *identity.PseudonymousCredentialTBS) (hash string, ok bool) {
-	hash, ok = r.joiners[joinerName(tbs)]
-	return hash, ok
+// mayJoin reports whether a credential was shown the GroupInfo for a code that is
+// still valid.
+func (r *hosted) mayJoin(credential mls.Credential, now time.Time) bool {
+	hash, ok := r.joiners[joinerName(credential)]
+	code := r.codes[hash]
+	return ok && code != nil && code.valid(now)
 }
 
 // useCode takes one use from the code with which a joiner has entered.
-func (r *hosted) useCode(tbs *identity.PseudonymousCredentialTBS) error {
-	hash, ok := r.joinerCode(tbs)
+func (r *hosted) useCode(credential mls.Credential) error {
+	name := joinerName(credential)
+	hash, ok := r.joiners[name]
 	if !ok {
 		return nil
 	}
-	name := joinerName(tbs)
-	delete(r.joiners, name)
 	r.put(rowJoiner+name, nil)
+	delete(r.joiners, name)
 	code, ok := r.codes[hash]
 	if !ok {
 		return nil
@@ -102,45 +99,66 @@ func (r *hosted) useCode(tbs *identity.PseudonymousCredentialTBS) error {
 	}
 	used := *code
 	used.uses--
+	used.joiners--
 	return r.putCode(hash, &used)
 }
 
 // JoinCode makes a joining code valid (docs/mmr-profile.md, section 10). The
 // registration is signed by the leaf of a participant who may add others, or of
-// the creator of a connection room.
+// the creator of a connection room. A repeated registration has no effect, above
+// all not that of making a used code valid again.
 func (h *Hub) JoinCode(ctx context.Context, from string, req *protocol.JoinCodeRegistration) error {
-	return h.withRoom(ctx, req.Room, func(r *hosted) error {
-		now := h.cfg.Clock.Now()
-		hash := rowName(req.CodeHash)
-		if known, ok := r.codes[hash]; ok && bytes.Equal(known.bundle, req.Bundle) {
-			return nil // a repeat
-		}
+	return h.answered(ctx, req.Room, requestHash("joinCode", from, req), nil, func(r *hosted, change *Change) error {
 		if err := r.checkRegistrant(from, req); err != nil {
 			return err
 		}
-		if err := r.forgetCodes(now); err != nil {
+		if err := r.checkCode(req, change.At); err != nil {
 			return err
+		}
+		if err := r.forgetCodes(change.At); err != nil {
+			return err
+		}
+		hash := rowName(req.CodeHash)
+		if _, taken := r.codes[hash]; taken {
+			return &protocol.NotAllowedError{Reason: "the joining code is registered already"}
 		}
 		if len(r.codes) >= h.cfg.Limits.JoinCodes {
 			return &protocol.NotAllowedError{Reason: "too many joining codes"}
 		}
-		code := &joinCode{bundle: req.Bundle, notAfter: uint64(max(req.NotAfter.Unix(), 0)), uses: req.Uses}
-		if err := r.putCode(hash, code); err != nil {
-			return err
-		}
-		return h.store(ctx, r, &Change{Request: requestHash("joinCode", from, req), At: now})
+		return r.putCode(hash, &joinCode{bundle: req.Bundle, notAfter: uint64(req.NotAfter.Unix()), uses: req.Uses})
 	})
+}
+
+// connectionCodeLife is how long the joining code of a connection room lives at
+// most (docs/mmr-profile.md, section 4), with a day for different clocks.
+const connectionCodeLife = 31 * 24 * time.Hour
+
+// checkCode checks what is registered.
+func (r *hosted) checkCode(req *protocol.JoinCodeRegistration, now time.Time) error {
+	switch connection := r.room().Policy().ConnectionRoom; {
+	case req.NotAfter.Before(now) || req.NotAfter.Unix() < 0:
+		return &protocol.NotAllowedError{Reason: "the joining code has expired"}
+	case req.Uses == 0 || connection && req.Uses != 1:
+		return &protocol.NotAllowedError{Reason: "the joining code of a connection room has a single use, and no code has none"}
+	case connection && req.NotAfter.After(now.Add(connectionCodeLife)):
+		return &protocol.NotAllowedError{Reason: "the joining code of a connection room lives 30 days"}
+	}
+	return nil
 }
 
 // checkRegistrant finds the leaf that signed, among those of the peer's users who
 // may let others in.
 func (r *hosted) checkRegistrant(from string, req *protocol.JoinCodeRegistration) error {
+	departing, err := r.departing()
+	if err != nil {
+		return err
+	}
 	state := r.room().State()
 	for _, leaf := range r.room().Leaves() {
 		tbs, _ := r.room().Leaf(leaf)
 		may := state.Holds(tbs.UserPseudonym, room.CanAddParticipant) ||
 			r.room().Policy().ConnectionRoom && state.Role(tbs.UserPseudonym) == room.RoleAdmin
-		if tbs.Domain() != from || !may {
+		if tbs.Domain() != from || !may || departing[tbs.UserPseudonym] {
 			continue
 		}
 		err := req.Verify(r.suite, tbs.SignaturePublicKey)
@@ -161,133 +179,4 @@ func (r *hosted) forgetCodes(now time.Time) error {
 		}
 	}
 	return nil
-}
-
-// GroupInfo answers a current leaf, or whoever has a joining code
-// (draft-ietf-mimi-protocol-06, section 5.6; docs/mmr-profile.md, section 10).
-func (h *Hub) GroupInfo(ctx context.Context, from string, uri mimi.URI, req *protocol.GroupInfoRequest) (*protocol.GroupInfoResponse, error) {
-	cred, err := readRequester(from, req)
-	if err != nil {
-		return nil, err
-	}
-	var response *protocol.GroupInfoResponse
-	err = h.withRoom(ctx, uri, func(r *hosted) error {
-		if req.CipherSuite != r.suite.ID() {
-			return &protocol.NotAllowedError{Reason: "the room has another cipher suite"}
-		}
-		bundle, err := h.admit(ctx, from, r, cred, req)
-		if err != nil {
-			return err
-		}
-		response, err = h.groupInfo(r, req, bundle)
-		return err
-	})
-	return response, err
-}
-
-// readRequester checks a request for itself: its credential is one of the peer's,
-// and signed for by its key.
-func readRequester(from string, req *protocol.GroupInfoRequest) (*identity.PseudonymousCredential, error) {
-	s, err := suite.Lookup(req.CipherSuite)
-	if err != nil {
-		return nil, &protocol.NotAllowedError{Reason: "unknown cipher suite"}
-	}
-	cred, err := identity.ParseCredential(s, req.Credential, req.SignatureKey)
-	if err != nil {
-		return nil, fmt.Errorf("%w: credential: %w", protocol.ErrMalformed, err)
-	}
-	if cred.Domain() != from {
-		return nil, &protocol.NotAllowedError{Reason: "the pseudonym is of another provider"}
-	}
-	if err := req.Verify(); err != nil {
-		return nil, &protocol.NotAllowedError{Reason: "the signature does not verify"}
-	}
-	return cred, nil
-}
-
-// admit decides who is shown a GroupInfo, and returns the bundle of the code that
-// was used, if any.
-func (h *Hub) admit(ctx context.Context, from string, r *hosted, cred *identity.PseudonymousCredential, req *protocol.GroupInfoRequest) ([]byte, error) {
-	for m := range r.group.View().Members() {
-		if m.Leaf.Credential.Equal(&req.Credential) {
-			return nil, nil
-		}
-	}
-	denied := &protocol.NotAllowedError{Reason: "not a member, and no valid joining code"}
-	if req.JoiningCode.IsZero() {
-		return nil, denied
-	}
-	now := h.cfg.Clock.Now()
-	hash := rowName(protocol.HashJoiningCode(req.JoiningCode.Bytes()))
-	code, ok := r.codes[hash]
-	if !ok || !code.valid(now) {
-		return nil, denied
-	}
-	name := joinerName(&cred.PseudonymousCredentialTBS)
-	if _, known := r.joiners[name]; known {
-		return code.bundle, nil
-	}
-	if uint64(code.joiners) >= uint64(code.uses)*uint64(h.cfg.Limits.Joiners) {
-		return nil, denied
-	}
-	seen := *code
-	seen.joiners++
-	if err := r.putCode(hash, &seen); err != nil {
-		return nil, err
-	}
-	r.joiners[name] = hash
-	r.put(rowJoiner+name, []byte(hash))
-	return code.bundle, h.store(ctx, r, &Change{Request: requestHash("groupInfo", from, req), At: now})
-}
-
-// groupInfo makes the answer.
-func (h *Hub) groupInfo(r *hosted, req *protocol.GroupInfoRequest, bundle []byte) (*protocol.GroupInfoResponse, error) {
-	key, err := h.cfg.Key(r.suite.ID())
-	if err != nil {
-		return nil, err
-	}
-	sender, err := h.ExternalSender(r.suite.ID())
-	if err != nil {
-		return nil, err
-	}
-	content := &protocol.GroupInfoRatchetTreeTBE{
-		GroupInfo:   *r.group.GroupInfo(),
-		RatchetTree: protocol.FullTree(*r.group.View().RatchetTree()),
-		Table:       r.room().Table(),
-		LinkBundle:  bundle,
-	}
-	for _, p := range r.group.PendingProposals() {
-		content.PendingProposals = append(content.PendingProposals, protocol.PendingProposal{
-			Proposal: mls.MLSMessage{PublicMessage: p.Message}, Accepted: r.pending[rowName(p.Ref)],
-		})
-	}
-	return protocol.NewGroupInfoResponse(r.suite, sender, key, r.uri, req.GroupInfoPublicKey, content)
-}
-
-// RelayKeyMaterial passes a request for KeyPackages on, blind: the hub sees which
-// member asks which provider, and neither who is asked for nor the answer
-// (docs/mmr-profile.md, section 5).
-func (h *Hub) RelayKeyMaterial(ctx context.Context, from string, req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {
-	if req.RequestingUser.Domain != from {
-		return nil, &protocol.NotAllowedError{Reason: "the pseudonym is of another provider"}
-	}
-	err := h.withRoom(ctx, req.Room, func(r *hosted) error {
-		for m := range r.group.View().Members() {
-			tbs, ok := r.room().Leaf(m.Index)
-			if ok && tbs.UserPseudonym == req.RequestingUser && m.Leaf.Credential.Equal(&req.Requester.Credential) {
-				if !r.room().State().Holds(tbs.UserPseudonym, room.CanAddParticipant) {
-					return &protocol.NotAllowedError{Reason: "may not add participants"}
-				}
-				return req.Verify(r.suite)
-			}
-		}
-		return &protocol.NotAllowedError{Reason: "not a member"}
-	})
-	if errors.Is(err, suite.ErrSignature) {
-		return nil, &protocol.NotAllowedError{Reason: "the signature does not verify"}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return h.cfg.KeyMaterial.KeyMaterial(ctx, req)
 }

@@ -35,14 +35,15 @@ type Change struct {
 	// Rows are those that differ; a nil value deletes the row.
 	Rows []mls.Row
 	// Request is the SHA-256 of the accepted request, and Answer what it was
-	// answered: a repeat of the request gets the same answer.
+	// answered: a repeat of the request gets the same answer. A Request of zeros is
+	// none: a change that leaves no answer.
 	Request [32]byte
 	Answer  []byte
 	// At is the time of acceptance.
 	At time.Time
 	// Deliveries are to be made in this order, behind all earlier ones.
 	Deliveries []Delivery
-	// Closed says that the room has no members any more. Its rows are deleted;
+	// Closed says that the room has nobody left in it. Its rows are deleted;
 	// answers and deliveries remain.
 	Closed bool
 }

@@ -1,15 +1,15 @@
 package hub
 
 import (
+	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
-	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
@@ -17,112 +17,24 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
-// Create makes a room. It fails with [ErrRoomExists], or a
-// *[protocol.NotAllowedError] if the room is not one as it begins.
-func (h *Hub) Create(ctx context.Context, c *mmr.Creation) error {
-	uri, err := identity.RoomOf(c.GroupInfo.GroupContext.GroupID)
-	if err != nil {
-		return fmt.Errorf("%w: %w", protocol.ErrMalformed, err)
-	}
-	if uri.Domain != h.cfg.Domain || !uri.HasRandomID() {
-		return &protocol.NotAllowedError{Reason: "not a room of this hub"}
-	}
-	r := &hosted{uri: uri}
-	if err := h.attach(r, func(cfg mls.Config) (*mls.PublicGroup, error) {
-		return mls.NewPublicGroup(ctx, cfg, c.GroupInfo, c.Tree)
-	}); err != nil {
-		return refuse(err)
-	}
-	if err := h.checkNew(r, c); err != nil {
-		return refuse(err)
-	}
-	if err := r.putRoom(nil, r.room()); err != nil {
-		return err
-	}
-	if err := h.cfg.Store.Create(ctx, uri, append(r.group.Dirty(), r.rows...)); err != nil {
-		return fmt.Errorf("hub: create a room: %w", err)
-	}
-	return nil
-}
-
-func (h *Hub) checkNew(r *hosted, c *mmr.Creation) error {
-	opened, err := mmr.Open(r.suite, r.group.View(), 0, c.Table)
-	if err != nil {
-		return err
-	}
-	if err := opened.CheckNew(); err != nil {
-		return err
-	}
-	senders, err := r.group.View().Context().Extensions.ExternalSenders()
-	if err != nil {
-		return err
-	}
-	self, err := h.ExternalSender(r.suite.ID())
-	if err != nil {
-		return err
-	}
-	if len(senders) != 1 || string(senders[0].SignatureKey) != string(self.SignatureKey) || !senders[0].Credential.Equal(&self.Credential) {
-		return fmt.Errorf("%w: the external sender is not this hub", mmr.ErrGroup)
-	}
-	r.rules.Set(opened)
-	return r.checkLinkState(c.GroupInfo, opened)
-}
-
-// checkLinkState checks what a public GroupInfo says of the identity links
-// (docs/mmr-profile.md, section 3, "Two GroupInfos").
-func (r *hosted) checkLinkState(gi *mls.GroupInfo, room *mmr.Room) error {
-	state, err := identity.LinkStateFrom(gi.Extensions)
-	if err != nil {
-		return err
-	}
-	if state.NewestGeneration != room.Newest() {
-		return fmt.Errorf("%w: newest generation %d, want %d", identity.ErrLinkState, state.NewestGeneration, room.Newest())
-	}
-	if pub, err := gi.Extensions.ExternalPub(); err != nil || pub == nil {
-		return fmt.Errorf("%w: no external_pub", mls.ErrGroupInfo)
-	}
-	return state.CheckTable(r.suite, room.Table())
-}
-
-// requestHash recognises a repeat of an accepted request.
-func requestHash(endpoint, from string, req wire.Message) [32]byte {
-	body, err := wire.Marshal(req)
-	if err != nil {
-		return [32]byte{} // what was decoded encodes; nothing is accepted under this hash
-	}
-	h := sha256.New()
-	fmt.Fprintf(h, "%s\x00%s\x00", endpoint, from)
-	h.Write(body)
-	return [32]byte(h.Sum(nil))
-}
+// reasonDeparting refuses what a user sends whose removal the hub has accepted
+// (draft-ietf-mimi-protocol-06, section 5.3).
+const reasonDeparting = "the participant is leaving the room"
 
 // Update changes a room by a Commit or proposals
-// (draft-ietf-mimi-protocol-06, section 5.3).
+// (draft-ietf-mimi-protocol-06, section 5.3). The answer to a repeated request is
+// that to the first one.
 func (h *Hub) Update(ctx context.Context, from string, uri mimi.URI, req *protocol.UpdateRequest) (*protocol.UpdateRoomResponse, error) {
+	if err := checkUpdate(req); err != nil {
+		return nil, err
+	}
 	response := &protocol.UpdateRoomResponse{}
-	hash := requestHash("update", from, req)
-	err := h.withRoom(ctx, uri, func(r *hosted) error {
-		answer, repeated, err := h.cfg.Store.Answer(ctx, uri, hash)
-		if err != nil {
-			return fmt.Errorf("hub: look up an answer: %w", err)
-		}
-		if repeated {
-			return wire.Unmarshal(answer, response)
-		}
-		response.Accepted = h.now()
-		change := &Change{Request: hash, At: response.Accepted}
-		if change.Answer, err = wire.Marshal(response); err != nil {
-			return err
-		}
+	err := h.answered(ctx, uri, requestHash("update", from, req), response, func(r *hosted, change *Change) error {
+		response.Accepted = change.At
 		if req.IsCommit() {
-			err = h.commit(ctx, from, r, req, change)
-		} else {
-			err = h.propose(ctx, from, r, req, change)
+			return h.commit(ctx, from, r, req, change)
 		}
-		if err != nil {
-			return refuse(err)
-		}
-		return h.store(ctx, r, change)
+		return h.propose(ctx, from, r, req, change)
 	})
 	if err != nil {
 		return nil, err
@@ -130,8 +42,86 @@ func (h *Hub) Update(ctx context.Context, from string, uri mimi.URI, req *protoc
 	return response, nil
 }
 
-// now is the time of acceptance: the protocol has milliseconds.
-func (h *Hub) now() time.Time { return h.cfg.Clock.Now().Truncate(time.Millisecond) }
+// checkUpdate checks the form of a request that has not come through a decoder.
+func checkUpdate(req *protocol.UpdateRequest) error {
+	if req.ProposalOrCommit.PublicMessage == nil {
+		return fmt.Errorf("%w: an update is a PublicMessage", protocol.ErrMalformed)
+	}
+	if req.IsCommit() {
+		return nil
+	}
+	for _, m := range proposalsOf(req) {
+		if m.PublicMessage == nil || m.PublicMessage.Content.ContentType != mls.ContentProposal {
+			return fmt.Errorf("%w: want proposals in PublicMessages", protocol.ErrMalformed)
+		}
+	}
+	return nil
+}
+
+func proposalsOf(req *protocol.UpdateRequest) []mls.MLSMessage {
+	return slices.Concat([]mls.MLSMessage{req.ProposalOrCommit}, req.MoreProposals)
+}
+
+// checkEpoch answers a stale message before any work is done on it.
+func (r *hosted) checkEpoch(message *mls.PublicMessage) error {
+	if !bytes.Equal(message.Content.GroupID, r.group.GroupID()) {
+		return &protocol.NotAllowedError{Reason: mls.ErrGroupID.Error()}
+	}
+	if message.Content.Epoch != r.group.Epoch() {
+		return &protocol.WrongEpochError{Current: r.group.Epoch()}
+	}
+	return nil
+}
+
+// checkSender fails unless the sender's pseudonym is the peer's to speak for
+// (docs/mmr-profile.md, section 1), and its user is not on the way out. It is asked
+// before the message is verified, which takes longer.
+func (r *hosted) checkSender(from string, content *mls.FramedContent) error {
+	user, err := r.sender(content)
+	if err != nil {
+		return err
+	}
+	if user.Domain != from {
+		return &protocol.NotAllowedError{Reason: "the sender is of another provider"}
+	}
+	departing, err := r.departing()
+	if err != nil || !departing[user] {
+		return err
+	}
+	if p := content.Proposal; p != nil {
+		switch body := p.Body.(type) {
+		case *mls.SelfRemove:
+			return nil
+		case *mls.Remove:
+			if tbs, ok := r.room().Leaf(body.Removed); ok && tbs.UserPseudonym == user {
+				return nil
+			}
+		}
+	}
+	return &protocol.NotAllowedError{Reason: reasonDeparting}
+}
+
+// sender returns the user pseudonym for which a handshake message is sent.
+func (r *hosted) sender(content *mls.FramedContent) (mimi.URI, error) {
+	switch content.Sender.Type {
+	case mls.SenderMember:
+		if tbs, ok := r.room().Leaf(content.Sender.Index); ok {
+			return tbs.UserPseudonym, nil
+		}
+		return mimi.URI{}, &protocol.NotAllowedError{Reason: mls.ErrNotMember.Error()}
+	case mls.SenderNewMemberCommit:
+		if content.Commit == nil || content.Commit.Path == nil {
+			return mimi.URI{}, &protocol.NotAllowedError{Reason: mls.ErrPathMissing.Error()}
+		}
+		cred, err := mmr.ParseLeaf(r.suite, &content.Commit.Path.LeafNode)
+		if err != nil {
+			return mimi.URI{}, refuse(err)
+		}
+		return cred.UserPseudonym, nil
+	default:
+		return mimi.URI{}, refuse(fmt.Errorf("%w: from outside the group", mmr.ErrProposal))
+	}
+}
 
 // commit stages a Commit, checks it with all that comes with it, and applies it
 // to the room in memory.
@@ -140,52 +130,61 @@ func (h *Hub) commit(ctx context.Context, from string, r *hosted, req *protocol.
 	if err := r.checkEpoch(message); err != nil {
 		return err
 	}
-	staged, err := r.group.Stage(ctx, message)
+	if err := mmr.RemovalPending(message.Content.Sender, message.Content.Commit, r.proposals()); err != nil {
+		return refuse(err)
+	}
+	if err := r.checkSender(from, &message.Content); err != nil {
+		return err
+	}
+	staged, next, err := r.stage(ctx, req)
 	if err != nil {
-		return err
-	}
-	view := staged.Commit()
-	if err := r.checkPeer(from, view); err != nil {
-		return err
-	}
-	if err := mmr.RemovalPending(view, r.proposals()); err != nil {
-		return err
-	}
-	next, err := r.rules.Next(view)
-	if err != nil {
-		return err
-	}
-	if req.GroupInfo.Full == nil {
-		return &protocol.NotAllowedError{Reason: "a full GroupInfo is needed"}
-	}
-	if err := r.checkLinkState(req.GroupInfo.Full, next); err != nil {
-		return err
-	}
-	if err := checkWelcome(req.Welcome, view); err != nil {
-		return err
+		return r.refuseCommit(err, message.Content.Commit)
 	}
 	if err := r.group.Apply(staged, req.GroupInfo.Full); err != nil {
-		return err
+		return refuse(err)
 	}
-	return r.applied(from, view, next, req, change)
+	r.touched = true
+	return r.applied(from, staged.Commit(), next, req, change)
+}
+
+// stage verifies a Commit and what comes with it, and changes nothing.
+func (r *hosted) stage(ctx context.Context, req *protocol.UpdateRequest) (*mls.Staged, *mmr.Room, error) {
+	staged, err := r.group.Stage(ctx, req.ProposalOrCommit.PublicMessage)
+	if err != nil {
+		return nil, nil, err
+	}
+	view := staged.Commit()
+	next, err := r.rules.Next(view)
+	if err != nil {
+		return nil, nil, err
+	}
+	if req.GroupInfo.Full == nil {
+		return nil, nil, &protocol.NotAllowedError{Reason: "a full GroupInfo is needed"}
+	}
+	if err := r.checkGroupInfo(req.GroupInfo.Full, next); err != nil {
+		return nil, nil, err
+	}
+	if err := checkTree(&req.RatchetTree, view); err != nil {
+		return nil, nil, err
+	}
+	return staged, next, checkWelcome(req.Welcome, view)
 }
 
 // applied brings the rest of the room behind its group, and makes the deliveries.
+// Its errors are the hub's own.
 func (r *hosted) applied(from string, view *mls.CommitView, next *mmr.Room, req *protocol.UpdateRequest, change *Change) error {
 	before := r.room()
 	if err := r.putRoom(before, next); err != nil {
 		return err
 	}
-	r.rules.Set(next)
+	r.setRoom(next)
 	for name := range r.pending {
 		r.put(rowPending+name, nil)
 	}
 	clear(r.pending)
 	if view.External {
-		if tbs, ok := next.Leaf(view.Committer); ok {
-			if err := r.useCode(tbs); err != nil {
-				return err
-			}
+		if err := r.useCode(view.CommitterLeaf.Credential); err != nil {
+			return err
 		}
 	}
 	if before.Newest() != next.Newest() { // join links die at rotation
@@ -200,160 +199,115 @@ func (r *hosted) applied(from string, view *mls.CommitView, next *mmr.Room, req 
 	return err
 }
 
-// checkEpoch answers a stale message before any work is done on it.
-func (r *hosted) checkEpoch(message *mls.PublicMessage) error {
-	if string(message.Content.GroupID) != string(r.group.GroupID()) {
-		return mls.ErrGroupID
+// checkTree fails if a ratchet tree comes with a Commit and is not the one that it
+// leads to. The hub needs none.
+func checkTree(option *protocol.RatchetTreeOption, view *mls.CommitView) error {
+	switch option.Representation {
+	case protocol.TreeFull:
+		given, err := wire.Marshal(&option.Tree)
+		if err != nil {
+			return err
+		}
+		want, err := wire.Marshal(view.After.RatchetTree())
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(given, want) {
+			return mls.ErrTreeHash
+		}
+		return nil
+	case protocol.TreeDistributionService:
+		return nil
+	default:
+		return &protocol.NotAllowedError{Reason: "the ratchet tree is to be sent, or left to the hub"}
 	}
-	if message.Content.Epoch != r.group.Epoch() {
-		return &protocol.WrongEpochError{Current: r.group.Epoch()}
-	}
-	return nil
 }
 
-// checkPeer fails unless the committer's pseudonym is the peer's to speak for
-// (docs/mmr-profile.md, section 1).
-func (r *hosted) checkPeer(from string, view *mls.CommitView) error {
-	cred, err := mmr.ParseLeaf(r.suite, view.CommitterLeaf)
-	if err != nil {
-		return err
-	}
-	if cred.Domain() != from {
-		return &protocol.NotAllowedError{Reason: "the committer is of another provider"}
-	}
-	return nil
-}
-
-// checkWelcome fails unless there is a Welcome exactly if somebody is added.
+// checkWelcome fails unless a Welcome is there exactly if somebody is added, for
+// exactly those.
 func checkWelcome(w *mls.Welcome, view *mls.CommitView) error {
-	adds := 0
-	if !view.External {
-		adds = len(view.Added)
+	refused := &protocol.NotAllowedError{Reason: "the Welcome does not fit the Adds"}
+	added := map[string]bool{}
+	for _, p := range view.Proposals {
+		if add, ok := p.Proposal.Body.(*mls.Add); ok {
+			ref, err := add.KeyPackage.Ref()
+			if err != nil {
+				return err
+			}
+			added[string(ref)] = true
+		}
 	}
-	n := 0
-	if w != nil {
-		n = len(w.Secrets)
+	if w == nil {
+		if len(added) > 0 {
+			return refused
+		}
+		return nil
 	}
-	if n != adds {
-		return &protocol.NotAllowedError{Reason: "the Welcome does not fit the Adds"}
+	if len(added) == 0 || len(w.Secrets) != len(added) || w.CipherSuite != view.After.Context().CipherSuite {
+		return refused
+	}
+	for _, secret := range w.Secrets {
+		if !added[string(secret.NewMember)] {
+			return refused
+		}
+		delete(added, string(secret.NewMember))
 	}
 	return nil
 }
 
 // propose accepts proposals that are sent by themselves: all of a request or none.
+// If nobody is left to commit them, because all leaves leave, the room is closed.
 func (h *Hub) propose(ctx context.Context, from string, r *hosted, req *protocol.UpdateRequest, change *Change) error {
-	proposed := r.proposals()
-	var staged []*mls.Staged
-	for _, m := range append([]mls.MLSMessage{req.ProposalOrCommit}, req.MoreProposals...) {
+	messages := proposalsOf(req)
+	for _, m := range messages {
 		if err := r.checkEpoch(m.PublicMessage); err != nil {
 			return err
 		}
-		s, err := r.group.Stage(ctx, m.PublicMessage)
-		if err != nil {
+		if err := r.checkSender(from, &m.PublicMessage.Content); err != nil {
 			return err
 		}
-		p := s.Proposal()
-		tbs, ok := r.room().Leaf(p.Sender.Index)
-		if !ok || p.Sender.Type != mls.SenderMember || tbs.Domain() != from {
-			return &protocol.NotAllowedError{Reason: "the proposer is of another provider"}
-		}
-		staged = append(staged, s)
-		proposed = append(proposed, mmr.Proposed{Proposal: p.Proposal, Sender: p.Sender})
 	}
-	if err := r.room().CheckProposals(proposed); err != nil {
+	proposed, err := r.addProposals(ctx, messages, change.At)
+	if err != nil {
 		return err
 	}
-	accepted := binary.BigEndian.AppendUint64(nil, uint64(change.At.UnixMilli()))
-	for _, s := range staged {
-		if err := r.group.Apply(s, nil); err != nil {
-			return err
-		}
-		name := rowName(s.Proposal().Ref)
-		r.pending[name] = change.At
-		r.put(rowPending+name, accepted)
-	}
-	var err error
-	change.Deliveries, err = r.deliveries(from, &protocol.FanoutMessage{
+	change.Closed = len(mmr.Leaving(proposed)) == len(r.room().Leaves())
+	change.Deliveries, err = r.handshakeDeliveries(from, &protocol.FanoutMessage{
 		Accepted: change.At, Message: req.ProposalOrCommit, MoreProposals: req.MoreProposals,
 	})
 	return err
 }
 
-// refuse says in the protocol's terms why a request was refused. Errors of the
-// hub itself are returned as they are.
-func refuse(err error) error {
-	for _, known := range []error{protocol.ErrNoSuchRoom, protocol.ErrMalformed} {
-		if errors.Is(err, known) {
-			return err
-		}
-	}
-	if _, ok := errors.AsType[*protocol.WrongEpochError](err); ok {
-		return err
-	}
-	if _, ok := errors.AsType[*protocol.NotAllowedError](err); ok {
-		return err
-	}
-	if errors.Is(err, mmr.ErrRemovalPending) {
-		return &protocol.NotAllowedError{Reason: protocol.ReasonRemovalPending}
-	}
-	return &protocol.NotAllowedError{Reason: err.Error()}
-}
-
-// SubmitMessage accepts an application message
-// (draft-ietf-mimi-protocol-06, section 5.4).
-func (h *Hub) SubmitMessage(ctx context.Context, from string, uri mimi.URI, req *protocol.SubmitMessageRequest) (*protocol.SubmitMessageResponse, error) {
-	response := &protocol.SubmitMessageResponse{}
-	hash := requestHash("submitMessage", from, req)
-	err := h.withRoom(ctx, uri, func(r *hosted) error {
-		answer, repeated, err := h.cfg.Store.Answer(ctx, uri, hash)
+// addProposals makes proposals pending in memory, beside those that are pending
+// already, and returns all of them. They have to be good together: so each is
+// verified with the ones before it pending, and the policy is asked last.
+func (r *hosted) addProposals(ctx context.Context, messages []mls.MLSMessage, at time.Time) ([]mmr.Proposed, error) {
+	proposed := r.proposals()
+	var fresh []*mls.PublicMessage
+	known := len(proposed)
+	for _, m := range messages {
+		staged, err := r.group.Stage(ctx, m.PublicMessage)
 		if err != nil {
-			return fmt.Errorf("hub: look up an answer: %w", err)
+			return nil, r.refuseProposal(err, m.PublicMessage)
 		}
-		if repeated {
-			return wire.Unmarshal(answer, response)
+		p := staged.Proposal()
+		name := rowName(p.Ref)
+		if _, pending := r.pending[name]; pending {
+			continue
 		}
-		if err := h.checkMessage(from, r, req); err != nil {
-			return err
+		if err := r.group.Apply(staged, nil); err != nil {
+			return nil, err
 		}
-		response.Accepted = h.now()
-		change := &Change{Request: hash, At: response.Accepted}
-		if change.Answer, err = wire.Marshal(response); err != nil {
-			return err
-		}
-		if change.Deliveries, err = r.deliveries(from, &protocol.FanoutMessage{
-			Accepted: response.Accepted, Message: req.Message,
-		}); err != nil {
-			return err
-		}
-		return h.store(ctx, r, change)
-	})
-	if err != nil {
-		return nil, err
+		proposed, fresh = append(proposed, mmr.Proposed{Proposal: p.Proposal, Sender: p.Sender}), append(fresh, m.PublicMessage)
+		r.pending[name] = at
+		r.put(rowPending+name, binary.BigEndian.AppendUint64(nil, uint64(at.UnixMilli())))
 	}
-	return response, nil
-}
-
-// checkMessage applies the policy to a message that the hub cannot read.
-func (h *Hub) checkMessage(from string, r *hosted, req *protocol.SubmitMessageRequest) error {
-	message := req.Message.PrivateMessage
-	switch {
-	case req.Sender.Domain != from:
-		return &protocol.NotAllowedError{Reason: "the sender is of another provider"}
-	case string(message.GroupID) != string(r.group.GroupID()):
-		return &protocol.NotAllowedError{Reason: "the message is for another group"}
-	case len(message.Ciphertext) > h.cfg.Limits.Message:
-		return &protocol.NotAllowedError{Reason: "the message is too long"}
-	case message.Epoch < r.group.Epoch():
-		return &protocol.WrongEpochError{Current: r.group.Epoch()}
-	case message.Epoch > r.group.Epoch():
-		return &protocol.NotAllowedError{Reason: "the epoch is not reached"}
+	r.gone = nil
+	err := r.room().CheckProposals(proposed)
+	if one, ok := errors.AsType[*room.ActionError](err); ok && one.Index >= known {
+		return nil, r.refuseProposal(err, fresh[one.Index-known])
+	} else if err != nil {
+		return nil, refuse(err)
 	}
-	state := r.room().State()
-	if !state.Active(req.Sender) {
-		return &protocol.NotAllowedError{Reason: room.ErrNotMember.Error()}
-	}
-	if err := state.MaySendAnything(req.Sender); err != nil {
-		return &protocol.NotAllowedError{Reason: err.Error()}
-	}
-	return nil
+	return proposed, nil
 }

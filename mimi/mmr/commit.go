@@ -1,8 +1,8 @@
 package mmr
 
 import (
+	"bytes"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
@@ -14,20 +14,31 @@ import (
 
 // joinCodes says whether the joiner with a credential has shown a valid joining
 // code. A member leaves that to its hub and takes nil, which is always yes.
-type joinCodes func(*identity.PseudonymousCredentialTBS) bool
+type joinCodes func(mls.Credential) bool
 
 // Next checks a staged Commit against all rules that everyone can check, and
 // returns the room after it (docs/mmr-profile.md, section 8). r is the room
 // before.
+//
+// What the Commit does not touch is carried over and not read again; the work is
+// that of copying the room, and of reading the leaves that are new.
 func (r *Room) Next(view *mls.CommitView, codes joinCodes) (*Room, error) {
 	next := &Room{suite: r.suite, uri: r.uri, groupID: r.groupID, newest: r.newest}
-	if err := next.load(view.After); err != nil {
+	context := view.After.Context()
+	if err := next.loadContext(context); err != nil {
 		return nil, err
 	}
-	if err := r.checkNewLeaves(view); err != nil {
+	if err := checkAuthenticated(view); err != nil {
 		return nil, err
 	}
-	if err := r.checkParticipants(next, view, codes); err != nil {
+	var err error
+	if next.roster, err = r.nextRoster(view); err != nil {
+		return nil, err
+	}
+	if next.state, err = r.nextState(next, view, codes); err != nil {
+		return nil, err
+	}
+	if err := next.checkState(context); err != nil {
 		return nil, err
 	}
 	keys, err := r.linkKeys(next, view)
@@ -48,107 +59,69 @@ func rotates(policy identity.MinimalMetadataPolicy, view *mls.CommitView) bool {
 	return len(view.Removed) > 0 && policy.Mode == identity.WrapperEpochRotated
 }
 
-// checkNewLeaves checks the leaves that a Commit adds or changes
-// (docs/mmr-profile.md, sections 1 and 2).
-func (r *Room) checkNewLeaves(view *mls.CommitView) error {
-	before := maps.Clone(r.roster)
-	for _, added := range view.Added {
-		cred, err := ParseLeaf(r.suite, added.Leaf)
-		if err != nil {
-			return fmt.Errorf("added leaf %d: %w", added.Index, err)
-		}
-		how, err := r.entry(view, added)
-		if err != nil {
-			return err
-		}
-		tbs := &cred.PseudonymousCredentialTBS
-		if err := before.CheckNew(tbs, how, r.verifySibling); err != nil {
-			return fmt.Errorf("added leaf %d: %w", added.Index, err)
-		}
-		if how.Replaces == nil { // else old and new would stand there at once
-			before[added.Index] = tbs
-		}
+// checkAuthenticated refuses in a member's Commit what belongs into external ones
+// (docs/mmr-profile.md, section 3, table of components).
+func checkAuthenticated(view *mls.CommitView) error {
+	if view.External {
+		return nil
 	}
-	for _, changed := range view.Updated {
-		cred, err := ParseLeaf(r.suite, changed.New)
-		if err != nil {
-			return fmt.Errorf("changed leaf %d: %w", changed.Index, err)
-		}
-		if changed.New.Credential.Equal(&changed.Old.Credential) {
-			continue
-		}
-		leaf := changed.Index
-		if err := r.roster.CheckNew(&cred.PseudonymousCredentialTBS, identity.Entry{Replaces: &leaf}, r.verifySibling); err != nil {
-			return fmt.Errorf("changed leaf %d: %w", leaf, err)
+	for _, id := range []mls.ComponentID{identity.ComponentSiblingProof, identity.ComponentConnectionResponse} {
+		if _, ok := view.AuthenticatedData.Safe.Get(id); ok {
+			return fmt.Errorf("%w: 0x%04x", ErrAuthenticated, uint16(id))
 		}
 	}
 	return nil
 }
 
-// entry says how an added leaf comes into the group.
-func (r *Room) entry(view *mls.CommitView, added mls.Member) (identity.Entry, error) {
-	if !view.External {
-		return identity.Entry{Committer: &view.Committer}, nil
-	}
-	var how identity.Entry
-	for _, removed := range view.Removed {
-		how.Replaces = &removed.Index
-	}
-	data, ok := view.AuthenticatedData.Safe.Get(identity.ComponentSiblingProof)
-	if !ok {
-		return how, nil
-	}
-	if how.Replaces != nil {
-		return how, fmt.Errorf("%w: leaf %d has a proof and replaces another", identity.ErrSibling, added.Index)
-	}
-	how.Proof = &identity.SiblingProof{}
-	if err := wire.Unmarshal(data, how.Proof); err != nil {
-		return how, fmt.Errorf("component sibling_proof: %w", err)
-	}
-	return how, nil
-}
-
-func (r *Room) verifySibling(p *identity.SiblingProof, sibling, newcomer *identity.PseudonymousCredentialTBS) error {
-	return p.Verify(r.suite, r.groupID, sibling, newcomer)
-}
-
-// checkParticipants asks the room's policy, and keeps leaves and participant list
-// together.
-func (r *Room) checkParticipants(next *Room, view *mls.CommitView, codes joinCodes) error {
+// nextState asks the room's policy.
+func (r *Room) nextState(next *Room, view *mls.CommitView, codes joinCodes) (*room.State, error) {
 	change, err := r.change(next, view, codes)
+	if err != nil {
+		return nil, err
+	}
+	state, err := room.Decide(r.state, change)
+	if err != nil {
+		return nil, err
+	}
+	if n := uint64(len(state.Participants())); n > uint64(next.policy.MaxUsers) {
+		return nil, fmt.Errorf("%w: %d participants", room.ErrMaxUsers, n)
+	}
+	return state, nil
+}
+
+// checkState compares the state that the policy has led to with the GroupContext,
+// to which the same updates were applied.
+func (r *Room) checkState(context *mls.GroupContext) error {
+	components, err := componentsOf(context.Extensions)
 	if err != nil {
 		return err
 	}
-	if err := room.Authorize(r.state, change); err != nil {
-		return err
-	}
-	for i, tbs := range next.roster {
-		if next.state.Role(tbs.UserPseudonym) == room.RoleNone {
-			return fmt.Errorf("%w: leaf %d", ErrParticipant, i)
+	for _, id := range room.KnownComponents() {
+		want, had := components[id]
+		got, has := r.state.Component(id)
+		if had != has || !bytes.Equal(got, want) {
+			return fmt.Errorf("mmr: internal error: %v is not what the policy made of it", id)
 		}
-	}
-	if n := len(next.state.Participants()); n > int(next.policy.MaxUsers) {
-		return fmt.Errorf("%w: %d participants", room.ErrMaxUsers, n)
 	}
 	return nil
 }
 
 // change describes a Commit in the terms of package room.
 func (r *Room) change(next *Room, view *mls.CommitView, codes joinCodes) (room.Change, error) {
-	committer, ok := next.roster[view.Committer]
+	committer, ok := next.roster.byLeaf[view.Committer]
 	if !ok {
 		return room.Change{}, fmt.Errorf("%w: the committer has no leaf after the Commit", ErrProposal)
 	}
 	change := room.Change{Committer: committer.UserPseudonym}
 	joiner := room.Actor{User: committer.UserPseudonym, Kind: room.Joiner}
 	if view.External {
-		joiner.JoinCode = codes == nil || codes(committer)
+		joiner.JoinCode = codes == nil || codes(view.CommitterLeaf.Credential)
 		change.Actions = append(change.Actions, room.Action{Actor: joiner, Operation: room.AddClient{User: committer.UserPseudonym}})
 	}
 	for _, p := range view.Proposals {
 		actor := joiner
 		if p.Sender.Type == mls.SenderMember {
-			tbs, ok := r.roster[p.Sender.Index]
+			tbs, ok := r.roster.byLeaf[p.Sender.Index]
 			if !ok {
 				return room.Change{}, fmt.Errorf("%w: from a leaf that is not there", ErrProposal)
 			}
@@ -192,7 +165,7 @@ func (r *Room) operation(p *mls.Proposal, sender mls.Sender) (room.Operation, er
 }
 
 func (r *Room) removal(leaf mls.LeafIndex) (room.Operation, error) {
-	tbs, ok := r.roster[leaf]
+	tbs, ok := r.roster.byLeaf[leaf]
 	if !ok {
 		return nil, fmt.Errorf("%w: removal of leaf %d, which is not there", ErrProposal, leaf)
 	}
@@ -253,7 +226,7 @@ func (r *Room) linkKeys(next *Room, view *mls.CommitView) (*identity.NewLinkKeys
 
 // admin reports whether the user of a leaf is an administrator.
 func (r *Room) admin(leaf mls.LeafIndex) bool {
-	tbs, ok := r.roster[leaf]
+	tbs, ok := r.roster.byLeaf[leaf]
 	return ok && r.state.Role(tbs.UserPseudonym) == room.RoleAdmin
 }
 
@@ -290,67 +263,11 @@ func (r *Room) checkEntries() error {
 	return nil
 }
 
-// A Proposed is a proposal that was sent by itself.
-type Proposed struct {
-	Proposal *mls.Proposal
-	Sender   mls.Sender
-}
-
-// CheckProposals fails unless these proposals can be committed together with
-// each other: all that are pending, with the ones that are new. A hub asks before
-// it accepts them.
-func (r *Room) CheckProposals(proposals []Proposed) error {
-	var change room.Change
-	for _, p := range proposals {
-		tbs, ok := r.roster[p.Sender.Index]
-		if !ok || p.Sender.Type != mls.SenderMember {
-			return fmt.Errorf("%w: not from a member", ErrProposal)
-		}
-		op, err := r.operation(p.Proposal, p.Sender)
-		if err != nil {
-			return err
-		}
-		if op != nil {
-			change.Actions = append(change.Actions, room.Action{Actor: room.Actor{User: tbs.UserPseudonym}, Operation: op})
-		}
-	}
-	return room.Authorize(r.state, change)
-}
-
-// Leaving returns the leaves that the proposals remove, ascending.
-func Leaving(proposals []Proposed) []mls.LeafIndex {
-	var out []mls.LeafIndex
-	for _, p := range proposals {
-		switch body := p.Proposal.Body.(type) {
-		case *mls.Remove:
-			out = append(out, body.Removed)
-		case *mls.SelfRemove:
-			out = append(out, p.Sender.Index)
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// RemovalPending fails with [ErrRemovalPending] if a Commit adds a leaf while the
-// removal of another one is pending (docs/mmr-profile.md, section 3).
-func RemovalPending(view *mls.CommitView, pending []Proposed) error {
-	if len(view.Added) == 0 {
-		return nil
-	}
-	for _, leaf := range Leaving(pending) {
-		if _, still := view.After.Member(leaf); still {
-			return ErrRemovalPending
-		}
-	}
-	return nil
-}
-
 // Users returns the user pseudonyms of leaves, without repetition.
 func (r *Room) Users(leaves ...mls.LeafIndex) []mimi.URI {
 	var out []mimi.URI
 	for _, i := range leaves {
-		if tbs, ok := r.roster[i]; ok && !slices.Contains(out, tbs.UserPseudonym) {
+		if tbs, ok := r.roster.byLeaf[i]; ok && !slices.Contains(out, tbs.UserPseudonym) {
 			out = append(out, tbs.UserPseudonym)
 		}
 	}

@@ -16,9 +16,11 @@ var (
 	// ErrLeaf reports a leaf that differs from everyone's in what it supports or
 	// in which extensions it has.
 	ErrLeaf = errors.New("mmr: leaf does not fit the profile")
-	// ErrParticipant reports a leaf whose user pseudonym is not in the
-	// participant list.
-	ErrParticipant = errors.New("mmr: leaf of nobody in the participant list")
+	// ErrAuthenticated reports a component in the SafeAAD of a Commit that has no
+	// business there.
+	ErrAuthenticated = errors.New("mmr: component is for external Commits alone")
+	// ErrStored reports rows that [Rows] has not written.
+	ErrStored = errors.New("mmr: malformed stored room")
 	// ErrRemovalPending reports an Add or an external Commit while the removal of
 	// another leaf waits to be committed.
 	ErrRemovalPending = errors.New("mmr: commit the pending removal first")

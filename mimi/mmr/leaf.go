@@ -7,7 +7,6 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
-	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
 // ParseLeaf reads the credential of a leaf and checks all that everyone can see
@@ -34,17 +33,4 @@ func ParseLeaf(s *suite.Suite, leaf *mls.LeafNode) (*identity.PseudonymousCreden
 		return nil, fmt.Errorf("%w: other extensions", ErrLeaf)
 	}
 	return cred, nil
-}
-
-// ReadCredential reads the credential of a leaf that was checked when it came, or
-// whose leaf is checked elsewhere.
-func ReadCredential(c mls.Credential) (*identity.PseudonymousCredentialTBS, error) {
-	if c.Type != identity.CredentialPseudonymous {
-		return nil, fmt.Errorf("%w: 0x%04x in a leaf", identity.ErrCredentialType, uint16(c.Type))
-	}
-	var cred identity.PseudonymousCredential
-	if err := wire.Unmarshal(c.Body, &cred); err != nil {
-		return nil, fmt.Errorf("pseudonymous credential: %w", err)
-	}
-	return &cred.PseudonymousCredentialTBS, nil
 }

@@ -2,6 +2,7 @@ package mmr
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 
@@ -32,36 +33,57 @@ type Room struct {
 
 	policy   identity.MinimalMetadataPolicy
 	state    *room.State
-	roster   identity.Roster
+	roster   roster
 	newest   identity.Generation
 	table    *identity.IdentityLinkTable
 	metadata *identity.EncryptedRoomMetadata
 }
 
-// Open reads the room of a group with this public state. newest is the newest
-// generation of its wrapper key, and table its identity link table, which is
-// checked against the leaves. It fails with [ErrNotMinimal], [ErrGroup] or an
-// error of the packages identity and room.
+// Open reads the room of a group with this public state, and checks every leaf
+// (docs/mmr-profile.md, section 8, what a joiner can): for a group that comes from
+// others. newest is the newest generation of its wrapper key, and table its
+// identity link table, which is checked against the leaves. It fails with
+// [ErrNotMinimal], [ErrGroup], [ErrLeaf] or an error of the packages identity and
+// room.
 func Open(s *suite.Suite, view mls.View, newest identity.Generation, table *identity.IdentityLinkTable) (*Room, error) {
+	return open(s, view, newest, table, func(leaf *mls.LeafNode) (*identity.PseudonymousCredentialTBS, error) {
+		cred, err := ParseLeaf(s, leaf)
+		if err != nil {
+			return nil, err
+		}
+		return &cred.PseudonymousCredentialTBS, nil
+	})
+}
+
+func open(s *suite.Suite, view mls.View, newest identity.Generation, table *identity.IdentityLinkTable, read func(*mls.LeafNode) (*identity.PseudonymousCredentialTBS, error)) (*Room, error) {
+	if table == nil {
+		return nil, fmt.Errorf("%w: there is none", identity.ErrTable)
+	}
 	context := view.Context()
 	uri, err := identity.RoomOf(context.GroupID)
 	if err != nil {
 		return nil, err
 	}
 	r := &Room{suite: s, uri: uri, groupID: context.GroupID, newest: newest, table: table}
-	if err := r.load(view); err != nil {
+	if err := r.loadContext(context); err != nil {
 		return nil, err
 	}
-	var leaves []mls.LeafIndex
-	for m := range view.Members() {
-		leaves = append(leaves, m.Index)
+	if r.roster, err = readRoster(view, read); err != nil {
+		return nil, err
 	}
-	return r, table.CheckLeaves(r.groupID, r.epoch, leaves)
+	components, err := componentsOf(context.Extensions)
+	if err != nil {
+		return nil, err
+	}
+	if r.state, err = room.Open(components, r.roster.clients()); err != nil {
+		return nil, err
+	}
+	return r, table.CheckLeaves(r.groupID, r.epoch, r.Leaves())
 }
 
-// load reads what the tree and the GroupContext say.
-func (r *Room) load(view mls.View) error {
-	context := view.Context()
+// loadContext reads what the GroupContext says beside the components of package
+// room.
+func (r *Room) loadContext(context *mls.GroupContext) error {
 	if err := checkContext(context); err != nil {
 		return err
 	}
@@ -74,24 +96,7 @@ func (r *Room) load(view mls.View) error {
 		return ErrNotMinimal
 	}
 	r.policy = *policy
-	if r.metadata, err = identity.MetadataFrom(context.Extensions); err != nil {
-		return err
-	}
-	r.roster = make(identity.Roster, view.Len())
-	clients := map[mimi.URI]int{}
-	for m := range view.Members() {
-		tbs, err := ReadCredential(m.Leaf.Credential)
-		if err != nil {
-			return fmt.Errorf("leaf %d: %w", m.Index, err)
-		}
-		r.roster[m.Index] = tbs
-		clients[tbs.UserPseudonym]++
-	}
-	components, err := componentsOf(context.Extensions)
-	if err != nil {
-		return err
-	}
-	r.state, err = room.Open(components, clients)
+	r.metadata, err = identity.MetadataFrom(context.Extensions)
 	return err
 }
 
@@ -170,31 +175,15 @@ func (r *Room) Metadata() *identity.EncryptedRoomMetadata { return r.metadata }
 
 // Leaf returns the credential of a leaf without its link.
 func (r *Room) Leaf(i mls.LeafIndex) (*identity.PseudonymousCredentialTBS, bool) {
-	tbs, ok := r.roster[i]
+	tbs, ok := r.roster.byLeaf[i]
 	return tbs, ok
 }
 
 // LeavesOf returns the leaves of a user pseudonym, ascending.
-func (r *Room) LeavesOf(user mimi.URI) []mls.LeafIndex {
-	var out []mls.LeafIndex
-	for i, tbs := range r.roster {
-		if tbs.UserPseudonym == user {
-			out = append(out, i)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
+func (r *Room) LeavesOf(user mimi.URI) []mls.LeafIndex { return slices.Clone(r.roster.byUser[user]) }
 
 // Leaves returns all leaves, ascending.
-func (r *Room) Leaves() []mls.LeafIndex {
-	out := make([]mls.LeafIndex, 0, len(r.roster))
-	for i := range r.roster {
-		out = append(out, i)
-	}
-	slices.Sort(out)
-	return out
-}
+func (r *Room) Leaves() []mls.LeafIndex { return slices.Sorted(maps.Keys(r.roster.byLeaf)) }
 
 // CheckNew fails unless r is a room as it begins: epoch 0, one leaf, one
 // participant, the policy that the profile gives that kind of room
@@ -205,13 +194,20 @@ func (r *Room) CheckNew() error {
 		want = room.ConnectionRoom()
 	}
 	participants := r.state.Participants()
-	switch tbs := r.roster[0]; {
-	case r.epoch != 0 || r.newest != 0 || len(r.roster) != 1 || tbs == nil:
+	switch tbs := r.roster.byLeaf[0]; {
+	case r.epoch != 0 || r.newest != 0 || len(r.roster.byLeaf) != 1 || tbs == nil:
 		return fmt.Errorf("%w: a new room has one leaf at epoch 0", ErrGroup)
+	case tbs.Domain() != r.uri.Domain:
+		return fmt.Errorf("%w: a room is hosted where its creator is", ErrGroup)
 	case len(participants) != 1 || participants[0].User != tbs.UserPseudonym:
 		return fmt.Errorf("%w: a new room has its creator for its only participant", ErrGroup)
 	case r.policy.RequiresEntry(true) && r.table.Entries[0].Key == nil:
 		return identity.ErrEntryRequired
+	case r.table.Entries[0].Key != nil && r.policy.Requirement == identity.Forbidden:
+		return identity.ErrEntryForbidden
+	case r.table.Entries[0].Key != nil && r.table.Entries[0].Key.Generation != 0,
+		r.metadata != nil && r.metadata.Generation != 0:
+		return fmt.Errorf("%w: a new room has generation 0", identity.ErrNotNewest)
 	}
 	return want.Check(r.state)
 }

@@ -1,8 +1,9 @@
 package mmr
 
 import (
-	"bytes"
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
@@ -28,46 +29,44 @@ func (g *generationRow) Wire(c *wire.Codec) { wire.Uint64(c, g) }
 
 func linkKey(leaf mls.LeafIndex) string { return fmt.Sprintf("%s%08x", rowLink, uint32(leaf)) }
 
-// rows encodes what a room has beside its group.
-func (r *Room) rows() (map[string][]byte, error) {
-	out := make(map[string][]byte, len(r.table.Entries)+1)
-	g := generationRow(r.newest)
-	var err error
-	if out[rowGeneration], err = wire.Marshal(&g); err != nil {
-		return nil, err
-	}
-	for i := range r.table.Entries {
-		e := &r.table.Entries[i]
-		if out[linkKey(e.Leaf)], err = wire.Marshal(e); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
 // Rows returns what changes in the store when a room becomes next; before is nil
 // for a new one. It is proportional to the change.
 func Rows(before, next *Room) ([]mls.Row, error) {
-	old := map[string][]byte{}
-	if before != nil {
-		var err error
-		if old, err = before.rows(); err != nil {
+	var out []mls.Row
+	if before == nil || before.newest != next.newest {
+		g := generationRow(next.newest)
+		value, err := wire.Marshal(&g)
+		if err != nil {
 			return nil, err
 		}
+		out = append(out, mls.Row{Key: rowGeneration, Value: value})
 	}
-	now, err := next.rows()
-	if err != nil {
-		return nil, err
+	var old []identity.IdentityLinkEntry
+	if before != nil {
+		old = before.table.Entries
 	}
-	var out []mls.Row
-	for key, value := range now {
-		if !bytes.Equal(value, old[key]) {
-			out = append(out, mls.Row{Key: key, Value: value})
+	for i := range next.table.Entries {
+		e := &next.table.Entries[i]
+		// Both are ascending.
+		for len(old) > 0 && old[0].Leaf < e.Leaf {
+			out, old = append(out, mls.Row{Key: linkKey(old[0].Leaf)}), old[1:]
 		}
-		delete(old, key)
+		// A Commit keeps the keys of the entries that it leaves alone.
+		same := len(old) > 0 && old[0] == *e
+		if len(old) > 0 && old[0].Leaf == e.Leaf {
+			old = old[1:]
+		}
+		if same {
+			continue
+		}
+		value, err := wire.Marshal(e)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, mls.Row{Key: linkKey(e.Leaf), Value: value})
 	}
-	for key := range old {
-		out = append(out, mls.Row{Key: key})
+	for _, e := range old {
+		out = append(out, mls.Row{Key: linkKey(e.Leaf)})
 	}
 	return out, nil
 }
@@ -75,33 +74,54 @@ func Rows(before, next *Room) ([]mls.Row, error) {
 // A Stored is what [Rows] wrote, together.
 type Stored struct {
 	newest  identity.Generation
-	entries []identity.IdentityLinkEntry
+	entries []identity.IdentityLinkEntry // ascending
 }
 
 // SplitRows takes the rows that [Rows] wrote out of all that are stored of a room,
-// and returns the others.
+// in any order, and returns the others. It fails with [ErrStored].
 func SplitRows(rows []mls.Row) (stored *Stored, others []mls.Row, err error) {
 	stored = &Stored{}
+	found := false
 	for _, row := range rows {
 		switch {
-		case row.Key == rowGeneration:
-			err = wire.Unmarshal(row.Value, (*generationRow)(&stored.newest))
-		case strings.HasPrefix(row.Key, rowLink):
-			var e identity.IdentityLinkEntry
-			err = wire.Unmarshal(row.Value, &e)
-			stored.entries = append(stored.entries, e)
-		default:
+		case !strings.HasPrefix(row.Key, rowPrefix):
 			others = append(others, row)
+			continue
+		case row.Key == rowGeneration:
+			found = true
+			err = wire.Unmarshal(row.Value, (*generationRow)(&stored.newest))
+		default:
+			err = stored.link(row)
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("mmr: stored row %s: %w", row.Key, err)
+			return nil, nil, fmt.Errorf("%w: row %s: %w", ErrStored, row.Key, err)
 		}
 	}
+	if !found {
+		return nil, nil, fmt.Errorf("%w: no row %s", ErrStored, rowGeneration)
+	}
+	slices.SortFunc(stored.entries, func(a, b identity.IdentityLinkEntry) int { return cmp.Compare(a.Leaf, b.Leaf) })
 	return stored, others, nil
 }
 
-// Open is the function [Open] with what was stored.
+// link reads a row of the identity link table.
+func (s *Stored) link(row mls.Row) error {
+	var e identity.IdentityLinkEntry
+	if err := wire.Unmarshal(row.Value, &e); err != nil {
+		return err
+	}
+	if row.Key != linkKey(e.Leaf) {
+		return fmt.Errorf("it is of leaf %d, or of nothing that is known", e.Leaf)
+	}
+	s.entries = append(s.entries, e)
+	return nil
+}
+
+// Open is the function [Open] with what was stored. The leaves are not checked
+// again: that was done before they were stored.
 func (s *Stored) Open(cs *suite.Suite, view mls.View) (*Room, error) {
 	table := &identity.IdentityLinkTable{GroupID: view.Context().GroupID, Epoch: view.Epoch(), Entries: s.entries}
-	return Open(cs, view, s.newest, table)
+	return open(cs, view, s.newest, table, func(leaf *mls.LeafNode) (*identity.PseudonymousCredentialTBS, error) {
+		return ReadCredential(leaf.Credential)
+	})
 }

@@ -19,16 +19,17 @@ type Rules struct {
 
 	mu   sync.Mutex
 	room *Room
-	// staged is the room after the Commit of view, which was found good.
+	// staged is the room after the Commit that leads to after, which was found
+	// good. The state behind a View is that of one staged Commit and no other.
 	staged *Room
-	view   *mls.CommitView
+	after  mls.View
 }
 
 var _ mls.Policy = (*Rules)(nil)
 
 // NewRules returns the rules for a group. joinCode says whether the joiner with
 // a credential has shown a valid joining code to this hub; members give nil.
-func NewRules(joinCode func(*identity.PseudonymousCredentialTBS) bool) *Rules {
+func NewRules(joinCode func(mls.Credential) bool) *Rules {
 	return &Rules{codes: joinCode}
 }
 
@@ -43,7 +44,7 @@ func (u *Rules) Room() *Room {
 func (u *Rules) Set(r *Room) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.room, u.staged, u.view = r, nil, nil
+	u.room, u.staged, u.after = r, nil, mls.View{}
 }
 
 // Next returns the room after a Commit that [Rules.ValidateCommit] has let pass,
@@ -51,7 +52,7 @@ func (u *Rules) Set(r *Room) {
 func (u *Rules) Next(view *mls.CommitView) (*Room, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.view == view && view != nil {
+	if u.staged != nil && u.after == view.After {
 		return u.staged, nil
 	}
 	if u.room == nil {
@@ -59,7 +60,7 @@ func (u *Rules) Next(view *mls.CommitView) (*Room, error) {
 	}
 	next, err := u.room.Next(view, u.codes)
 	if err == nil {
-		u.staged, u.view = next, view
+		u.staged, u.after = next, view.After
 	}
 	return next, err
 }

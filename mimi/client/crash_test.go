@@ -45,7 +45,7 @@ func crashAt(t *testing.T, victim string, n int) bool {
 	v := w.gateways[victim]
 	v.stores.Faults.Crash(n)
 	s := &crashStory{world: w, victim: v}
-	defer s.driveClock()()
+	defer w.driveClock()()
 
 	s.do("connect", func() error {
 		_, err := a.client.Connect(t.Context(), alice, bob)
@@ -150,27 +150,6 @@ func (s *crashStory) do(what string, step func() error) {
 		}
 	}
 	t.Fatalf("%s: %v", what, err)
-}
-
-// driveClock moves the world's clock on, a hundred times as fast as time, so that
-// whatever waits for it goes on. The function that it returns ends that.
-func (s *crashStory) driveClock() (stop func()) {
-	end, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			select {
-			case <-end:
-				return
-			case <-time.After(time.Millisecond):
-				s.world.clock.Advance(100 * time.Millisecond)
-			}
-		}
-	}()
-	return func() {
-		close(end)
-		<-ended
-	}
 }
 
 // pause lets goroutines work.

@@ -45,6 +45,8 @@ type gateway struct {
 	// events.
 	down bool
 	fail func(*client.Event) error
+	// lose makes a notify request that comes in vanish, as if it had been taken.
+	lose func(body []byte) bool
 }
 
 func newWorld(t *testing.T, domains ...string) *world {
@@ -243,6 +245,12 @@ func (n network) Notify(ctx context.Context, domain string, room mimi.URI, body 
 	if err != nil {
 		return err
 	}
+	g.mu.Lock()
+	lost := g.lose != nil && g.lose(body)
+	g.mu.Unlock()
+	if lost {
+		return nil
+	}
 	return g.client.Notify(ctx, n.g.domain, room, body)
 }
 
@@ -334,6 +342,34 @@ func (n network) ConnectionRequest(ctx context.Context, req *protocol.Connection
 		return err
 	}
 	return g.client.ConnectionRequest(ctx, n.g.domain, req)
+}
+
+// driveClock moves the world's clock on, a hundred times as fast as time, so that
+// whatever waits for it goes on. The function that it returns ends that.
+func (w *world) driveClock() (stop func()) {
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-end:
+				return
+			case <-time.After(time.Millisecond):
+				w.clock.Advance(100 * time.Millisecond)
+			}
+		}
+	}()
+	return func() {
+		close(end)
+		<-ended
+	}
+}
+
+// set changes how a gateway behaves.
+func (g *gateway) set(f func(*gateway)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f(g)
 }
 
 // The steps of stories.

@@ -110,6 +110,12 @@ type Limits struct {
 	// ProfileMembers is the largest room in which a newcomer is told the names of
 	// those who are there.
 	ProfileMembers int
+	// Requests is how many connection requests may wait for one account's decision.
+	// Further ones are dropped.
+	Requests int
+	// AccountRooms is how many rooms an account may be in. Welcomes to further ones
+	// are declined.
+	AccountRooms int
 	// Sets is how many KeyPackage sets may be made for one contact in SetPeriod.
 	Sets      int
 	SetPeriod time.Duration
@@ -130,6 +136,8 @@ func DefaultLimits() Limits {
 		MaxRemoval:     time.Minute,
 		Memory:         7 * 24 * time.Hour,
 		ProfileMembers: 50,
+		Requests:       50,
+		AccountRooms:   1000,
 		Sets:           20,
 		SetPeriod:      time.Hour,
 	}
@@ -188,6 +196,7 @@ func (l *Limits) complete() {
 	d := DefaultLimits()
 	for have, def := range map[*int]int{
 		&l.Rooms: d.Rooms, &l.Attempts: d.Attempts, &l.ProfileMembers: d.ProfileMembers, &l.Sets: d.Sets,
+		&l.Requests: d.Requests, &l.AccountRooms: d.AccountRooms,
 	} {
 		if *have == 0 {
 			*have = def
@@ -222,6 +231,12 @@ func (c *Client) Start(ctx context.Context) error {
 	c.mu.Lock()
 	c.ctx, c.end = context.WithCancel(context.WithoutCancel(ctx))
 	c.mu.Unlock()
+	c.planMaintenance()
+	c.spawn(func(ctx context.Context) {
+		if err := c.renewLeaves(ctx); err != nil && ctx.Err() == nil {
+			c.cfg.Log.WarnContext(ctx, "could not renew credentials in rooms", "err", err)
+		}
+	})
 	return c.resume(ctx)
 }
 

@@ -298,10 +298,15 @@ func (c *Client) ConnectionRequest(ctx context.Context, _ string, req *protocol.
 	}
 }
 
+// errTooManyRequests reports that an account has not decided about so many
+// requests that it is not shown another one.
+var errTooManyRequests = errors.New("client: too many connection requests wait for a decision")
+
 // refusedRequest reports whether a request failed for what it is, so that sending
 // it again is of no use.
 func refusedRequest(err error) bool {
 	for _, refusal := range []error{
+		errTooManyRequests,
 		connection.ErrUnknownPackage, connection.ErrPackageUsed, connection.ErrRequestDecrypt, connection.ErrRequestFormat,
 		connection.ErrRequestSignature, connection.ErrRecipient, connection.ErrRequestAge, connection.ErrReplay, connection.ErrBlocked,
 		identity.ErrCertificate, identity.ErrIssuer, identity.ErrDomain, identity.ErrValidity, identity.ErrPinChanged,
@@ -319,6 +324,13 @@ func (c *Client) asked(ctx context.Context, request *connection.IncomingRequest,
 	secret, err := request.Marshal()
 	if err != nil {
 		return err
+	}
+	waiting, err := c.cfg.Store.Requests(ctx, request.Recipient())
+	if err != nil {
+		return err
+	}
+	if len(waiting) >= c.cfg.Limits.Requests {
+		return errTooManyRequests
 	}
 	ref := Ref(request.Ref())
 	now := c.cfg.Clock.Now()

@@ -38,6 +38,13 @@ func (c *Client) CreateRoom(ctx context.Context, account mimi.URI, name string, 
 
 // newRoom makes a room with one member.
 func (c *Client) newRoom(ctx context.Context, account mimi.URI, kind RoomKind, policy identity.MinimalMetadataPolicy, wrapper identity.WrapperKey, name string) (*room, error) {
+	rooms, err := c.cfg.Store.LeavesOf(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	if len(rooms) >= c.cfg.Limits.AccountRooms {
+		return nil, ErrTooManyRooms
+	}
 	uri, err := mimi.NewID(c.cfg.Domain, mimi.KindRoom, c.cfg.Random)
 	if err != nil {
 		return nil, err

@@ -44,6 +44,8 @@ var (
 	// ErrQuarantine reports a room with unverified members, to which nothing is
 	// sent before the person says so.
 	ErrQuarantine = errors.New("client: the room has members whose identity could not be verified")
+	// ErrTooManyRooms reports an account that is in as many rooms as it may be.
+	ErrTooManyRooms = errors.New("client: you are in too many rooms; leave one first")
 	// ErrStopped reports a client that is stopping.
 	ErrStopped = errors.New("client: stopping")
 )

@@ -102,23 +102,27 @@ type timers struct {
 // planned.
 func (c *Client) later(room mimi.URI, d time.Duration, f func(ctx context.Context, room mimi.URI)) {
 	run := func() { c.spawn(func(ctx context.Context) { f(ctx, room) }) }
-	c.timers.mu.Lock()
-	defer c.timers.mu.Unlock()
-	if c.timers.stopped {
-		return
-	}
-	if stop, ok := c.timers.stops[room]; ok {
-		stop()
-		delete(c.timers.stops, room)
-	}
 	if d <= 0 {
 		run()
 		return
 	}
-	if c.timers.stops == nil {
-		c.timers.stops = map[mimi.URI]func() bool{}
+	c.timers.at(room, func() func() bool { return c.cfg.Clock.AfterFunc(d, run) })
+}
+
+// at starts a timer in place of the one that key has.
+func (t *timers) at(key mimi.URI, start func() (stop func() bool)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.stopped {
+		return
 	}
-	c.timers.stops[room] = c.cfg.Clock.AfterFunc(d, run)
+	if stop, ok := t.stops[key]; ok {
+		stop()
+	}
+	if t.stops == nil {
+		t.stops = map[mimi.URI]func() bool{}
+	}
+	t.stops[key] = start()
 }
 
 func (t *timers) stop() {

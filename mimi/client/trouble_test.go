@@ -320,3 +320,21 @@ func TestLeavingAConnection(t *testing.T) {
 		t.Errorf("Bob was added after leaving: %v, %v", failed, err)
 	}
 }
+
+// TestTooManyRequests: what waits for a person's decision is bounded; the asker
+// cannot tell.
+func TestTooManyRequests(t *testing.T) {
+	w := newWorld(t, "a.example", "b.example")
+	a, b := w.gateways["a.example"], w.gateways["b.example"]
+	bob := b.person("bob", "Bob")
+	limit := client.DefaultLimits().Requests
+	for i := range limit + 3 {
+		asker := a.person(fmt.Sprintf("asker%d", i), "")
+		if _, err := a.client.Connect(t.Context(), asker, bob); err != nil {
+			t.Fatalf("request %d: %v", i, err)
+		}
+	}
+	if waiting, err := b.client.Requests(t.Context(), bob); err != nil || len(waiting) != limit {
+		t.Errorf("%d requests wait, %v; want %d", len(waiting), err, limit)
+	}
+}

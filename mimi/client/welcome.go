@@ -90,8 +90,12 @@ func (c *Client) invite(ctx context.Context, r *room, in invited, joined *mls.Jo
 	if err != nil {
 		return err
 	}
-	if !known || adder.User != in.Peer {
-		c.cfg.Log.InfoContext(ctx, "an account was added by somebody it does not know, and leaves", "room", r.uri())
+	rooms, err := c.cfg.Store.LeavesOf(ctx, account)
+	if err != nil {
+		return err
+	}
+	if !known || adder.User != in.Peer || len(rooms) > c.cfg.Limits.AccountRooms {
+		c.cfg.Log.InfoContext(ctx, "an account was added by somebody it does not know, or to too many rooms, and leaves", "room", r.uri())
 		uri := r.uri()
 		t.then(func(ctx context.Context) {
 			if err := c.Leave(ctx, account, uri); err != nil {

@@ -105,13 +105,6 @@ func (g *gateway) stop() {
 	g.client.Stop()
 }
 
-// restart stops the gateway and starts it again on what its stores have.
-func (g *gateway) restart() {
-	g.w.t.Helper()
-	g.stop()
-	g.start()
-}
-
 type testLog struct{ t *testing.T }
 
 func (l testLog) Write(b []byte) (int, error) {

@@ -1,0 +1,68 @@
+package client_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+)
+
+// TestCertificateRenewal: a room that lives longer than certificates never shows a
+// member as expired, and pseudonyms of clients change with the credentials.
+func TestCertificateRenewal(t *testing.T) {
+	c := newCouple(t)
+	pseudonyms := map[mimi.URI]bool{}
+	for range 5 {
+		for _, g := range c.gateways {
+			info, err := g.client.Room(t.Context(), c.group)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range info.Members {
+				pseudonyms[m.Pseudonym] = true
+				if m.Expired || m.User.IsZero() {
+					t.Errorf("%v: %s sees %s as expired or unknown", c.clock.Now(), g.domain, m.Pseudonym)
+				}
+			}
+		}
+		for range 16 {
+			c.clock.Advance(24 * time.Hour)
+		}
+		// Both sides renew both leaves of theirs; whatever is said then comes after.
+		c.settled()
+		c.say(c.alice, c.group, "still here "+c.clock.Now().Format(time.DateOnly), "b.example")
+		c.say(c.bob, c.group, "so am I "+c.clock.Now().Format(time.DateOnly), "a.example")
+	}
+	if len(pseudonyms) != 2 {
+		t.Errorf("%d user pseudonyms, want the two from the beginning", len(pseudonyms))
+	}
+}
+
+// settled waits until no certificate in the rooms of a couple is about to end.
+func (c *couple) settled() {
+	c.t.Helper()
+	limit := time.After(time.Minute)
+	for {
+		fresh := true
+		for _, g := range c.gateways {
+			for _, room := range []mimi.URI{c.direct, c.group} {
+				members, err := g.stores.Client.Members(c.t.Context(), room)
+				if err != nil {
+					c.t.Fatal(err)
+				}
+				for _, m := range members {
+					fresh = fresh && m.NotAfter.Sub(c.clock.Now()) > 14*24*time.Hour
+				}
+			}
+		}
+		if fresh {
+			return
+		}
+		select {
+		case <-limit:
+			c.t.Fatal("the credentials were not renewed")
+		case <-time.After(time.Millisecond):
+			c.clock.Advance(time.Second)
+		}
+	}
+}

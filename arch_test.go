@@ -48,6 +48,9 @@ var imports = map[string][]string{
 	},
 	"mimi/internal/cache": {},
 	"mimi/mmr":            {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/room", "mimi/identity"},
+	"mimi/mmr/mmrtest": {
+		"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/room", "mimi/identity", "mimi/identity/identitytest", "mimi/mmr", "mimi/protocol",
+	},
 	"mimi/hub": {
 		"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/room", "mimi/identity", "mimi/mmr", "mimi/protocol", "mimi/internal/cache",
 	},
@@ -68,7 +71,7 @@ var imports = map[string][]string{
 	"bridge/zlog":    {"github.com/rs/zerolog"},
 	"bridge/metrics": {"mimi/...", "github.com/prometheus/client_golang"},
 	"bridge": {
-		"mimi", "mimi/client", "mimi/content", "mimi/room", "mimi/identity", "mimi/connection", "mimi/discovery",
+		"mimi", "mimi/client", "mimi/content", "mimi/room", "mimi/identity", "mimi/connection", "mimi/discovery", "mimi/protocol",
 		"bridge/mimiid", "bridge/msgconv", "bridge/zlog", "config",
 		"maunium.net/go/mautrix", "go.mau.fi/util", "github.com/rs/zerolog",
 	},

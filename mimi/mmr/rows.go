@@ -120,8 +120,11 @@ func (s *Stored) link(row mls.Row) error {
 // Open is the function [Open] with what was stored. The leaves are not checked
 // again: that was done before they were stored.
 func (s *Stored) Open(cs *suite.Suite, view mls.View) (*Room, error) {
-	table := &identity.IdentityLinkTable{GroupID: view.Context().GroupID, Epoch: view.Epoch(), Entries: s.entries}
-	return open(cs, view, s.newest, table, func(leaf *mls.LeafNode) (*identity.PseudonymousCredentialTBS, error) {
+	return open(cs, view, s.newest, s.table(view.Context().GroupID, view.Epoch()), func(leaf *mls.LeafNode) (*identity.PseudonymousCredentialTBS, error) {
 		return ReadCredential(leaf.Credential)
 	})
+}
+
+func (s *Stored) table(groupID []byte, epoch uint64) *identity.IdentityLinkTable {
+	return &identity.IdentityLinkTable{GroupID: groupID, Epoch: epoch, Entries: s.entries}
 }

@@ -26,6 +26,9 @@ type book struct {
 	tables  string                     // schema and metrics, as text
 }
 
+// skipped folders hold nothing that a document may name, and may be large.
+var skipped = map[string]bool{".git": true, "testdata": true, "out": true, "bin": true, "node_modules": true, "target": true}
+
 var (
 	word   = regexp.MustCompile(`\w+`)
 	target = regexp.MustCompile(`(?m)^([a-z]\w*):`)
@@ -41,7 +44,7 @@ func readBook(t *testing.T) *book {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && (d.Name() == ".git" || d.Name() == "testdata" || d.Name() == "out" || d.Name() == "bin"):
+		case d.IsDir() && skipped[d.Name()]:
 			return filepath.SkipDir
 		case d.IsDir():
 			return nil

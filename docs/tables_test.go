@@ -155,6 +155,15 @@ func TestEndpointTable(t *testing.T) {
 	if len(seen) != len(draft) {
 		t.Errorf("%d endpoints in the document, %d in the code", len(seen), len(draft))
 	}
+	answers := rows(t, read(t, "mmr-profile.md"), "### Answers")
+	for _, row := range answers {
+		if !seen[protocol.Endpoint(row[0])] {
+			t.Errorf("answers of %s, which is no endpoint", row[0])
+		}
+	}
+	if len(answers) != len(draft) {
+		t.Errorf("answers of %d endpoints in the document, %d in the code", len(answers), len(draft))
+	}
 }
 
 // octets writes a size as the tables do.

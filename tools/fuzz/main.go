@@ -1,4 +1,5 @@
-// Command fuzz runs every fuzz target of the main module for a while.
+// Command fuzz runs every fuzz target of the main module for a while, some at a
+// time, and ends with status 1 if one of them fails; the others run all the same.
 //
 // A decoder's target says which inputs its decoder refuses by skipping them
 // (t.Skip). So the outcome of the seeds tells whether the corpus is worth
@@ -8,152 +9,110 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
-	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
+	"syscall"
+	"time"
 )
 
+// options are the flags.
+type options struct {
+	root     string
+	fuzztime time.Duration
+	jobs     int
+	only     *regexp.Regexp
+	out      io.Writer
+}
+
 func main() {
-	root := flag.String("root", ".", "`folder` of the module")
-	fuzztime := flag.String("fuzztime", "60s", "time for each target")
+	opts := options{out: os.Stdout}
+	flag.StringVar(&opts.root, "root", ".", "`folder` of the module")
+	flag.DurationVar(&opts.fuzztime, "fuzztime", time.Minute, "`time` for each target")
+	flag.IntVar(&opts.jobs, "jobs", runtime.NumCPU(), "`number` of targets that run at a time")
+	only := flag.String("only", "", "run those targets alone whose \"package name\" matches this `expression`")
 	flag.Parse()
-	if err := run(*root, *fuzztime); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	var err error
+	if opts.only, err = regexp.Compile(*only); err == nil {
+		err = run(ctx, opts)
+	}
+	stop()
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "fuzz: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-// A target is a fuzz function of a package, named by its folder.
-type target struct{ pkg, name string }
-
-func run(root, fuzztime string) error {
-	targets, err := find(root)
+// run fuzzes all targets, and returns an error that lists those which failed.
+func run(ctx context.Context, opts options) error {
+	targets, err := find(opts.root)
 	if err != nil {
 		return err
 	}
+	targets = slices.DeleteFunc(targets, func(t target) bool { return !opts.only.MatchString(t.String()) })
 	if len(targets) == 0 {
 		return errors.New("no fuzz targets found")
 	}
-	var failed []error
-	for _, t := range targets {
-		if err := t.run(root, fuzztime); err != nil {
-			fmt.Printf("%-28s %-32s FAILED: %v\n", t.pkg, t.name, err)
-			failed = append(failed, fmt.Errorf("%s %s failed", t.pkg, t.name))
-		}
+	dir, err := os.MkdirTemp("", "fuzz-")
+	if err != nil {
+		return err
 	}
-	return errors.Join(failed...)
-}
+	defer os.RemoveAll(dir)
+	if opts.root, err = filepath.Abs(opts.root); err != nil {
+		return err
+	}
+	binaries, err := newBinaries(ctx, opts.root, dir)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(opts.out, "%d targets, %v each, %d at a time: about %v\n", len(targets), opts.fuzztime, opts.jobs,
+		(time.Duration(len(targets)) * opts.fuzztime / time.Duration(max(opts.jobs, 1))).Round(time.Second))
 
-var declaration = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(\w+ \*testing\.F\)`)
-
-// find reads the test files of the module, not those of modules inside it.
-func find(root string) ([]target, error) {
-	var out []target
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() {
-			_, modErr := os.Stat(filepath.Join(path, "go.mod"))
-			if path != root && (modErr == nil || d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".")) {
-				return filepath.SkipDir
+	var mu sync.Mutex // guards failed and opts.out
+	var failed []string
+	queue := make(chan target)
+	var workers sync.WaitGroup
+	for range max(opts.jobs, 1) {
+		workers.Go(func() {
+			for t := range queue {
+				r, err := t.run(ctx, binaries, opts.fuzztime)
+				mu.Lock()
+				if err != nil {
+					failed = append(failed, fmt.Sprintf("%v: %v", t, err))
+					fmt.Fprintf(opts.out, "%-68v FAILED\n", t)
+				} else {
+					fmt.Fprintf(opts.out, "%-68v %v\n", t, r)
+				}
+				mu.Unlock()
 			}
-			return nil
-		}
-		if !strings.HasSuffix(path, "_test.go") {
-			return nil
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		dir, err := filepath.Rel(root, filepath.Dir(path))
-		if err != nil {
-			return err
-		}
-		for _, m := range declaration.FindAllSubmatch(data, -1) {
-			out = append(out, target{pkg: "./" + filepath.ToSlash(dir), name: string(m[1])})
-		}
-		return nil
-	})
-	return out, err
-}
-
-func (t target) run(root, fuzztime string) error {
-	accepted, refused, err := t.seeds(root)
-	if err != nil {
-		return err
+		})
 	}
-	if accepted == 0 {
-		return fmt.Errorf("none of %d seeds is accepted by the decoder", refused)
+	for _, t := range targets {
+		if ctx.Err() != nil {
+			break
+		}
+		queue <- t
 	}
-	if refused == 0 {
-		return fmt.Errorf("none of %d seeds is refused: the target must skip (t.Skip) what its decoder refuses, and needs such a seed", accepted)
+	close(queue)
+	workers.Wait()
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
 	}
-	execs, corpus, err := t.fuzz(root, fuzztime)
-	if err != nil {
-		return err
+	if len(failed) > 0 {
+		slices.Sort(failed)
+		return fmt.Errorf("%d of %d targets failed:\n%s", len(failed), len(targets), strings.Join(failed, "\n"))
 	}
-	fmt.Printf("%-28s %-32s %10s executions, corpus %s, seeds %d accepted %d refused\n",
-		t.pkg, t.name, execs, corpus, accepted, refused)
+	fmt.Fprintf(opts.out, "%d targets passed\n", len(targets))
 	return nil
-}
-
-// seeds runs the seeds alone, each of which is a subtest, and counts those that
-// were accepted and those that were skipped.
-func (t target) seeds(root string) (accepted, refused int, err error) {
-	out, err := goTest(root, "-json", "-count=1", "-run", "^"+t.name+"$", t.pkg)
-	if err != nil {
-		return 0, 0, err
-	}
-	lines := bufio.NewScanner(bytes.NewReader(out))
-	lines.Buffer(nil, 1<<24)
-	for lines.Scan() {
-		var evt struct{ Action, Test string }
-		if json.Unmarshal(lines.Bytes(), &evt) != nil || !strings.HasPrefix(evt.Test, t.name+"/") {
-			continue
-		}
-		switch evt.Action {
-		case "pass":
-			accepted++
-		case "skip":
-			refused++
-		}
-	}
-	return accepted, refused, lines.Err()
-}
-
-// progress is the line the fuzzer writes now and then, and at its end.
-var progress = regexp.MustCompile(`execs: (\d+) .*\(total: (\d+)\)`)
-
-func (t target) fuzz(root, fuzztime string) (execs, corpus string, err error) {
-	out, err := goTest(root, "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", fuzztime, t.pkg)
-	if err != nil {
-		return "", "", err
-	}
-	all := progress.FindAllSubmatch(out, -1)
-	if len(all) == 0 {
-		return "", "", errors.New("the fuzzer reported no executions")
-	}
-	last := all[len(all)-1]
-	return string(last[1]), string(last[2]), nil
-}
-
-func goTest(root string, args ...string) ([]byte, error) {
-	cmd := exec.Command("go", append([]string{"test"}, args...)...)
-	cmd.Dir = root
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, out)
-	}
-	return out, nil
 }

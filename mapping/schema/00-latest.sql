@@ -249,3 +249,33 @@ CREATE TABLE mimi_intake_entry (
 	seq    BIGINT NOT NULL PRIMARY KEY,
 	secret bytea
 );
+
+-- What the Matrix side knows of people and messages beside bridgev2's own
+-- tables (package bridge). A ghost belongs to a person, whose address is
+-- user_uri, or, while that is not known, to a pseudonym in one room. room is
+-- empty for a person.
+CREATE TABLE mimi_ghost (
+	id       TEXT NOT NULL PRIMARY KEY,
+	room     TEXT NOT NULL,
+	user_uri TEXT NOT NULL,
+	UNIQUE (user_uri, room)
+);
+
+-- The Matrix rooms in which people are asked for a connection.
+CREATE TABLE mimi_request_room (
+	ref     bytea NOT NULL PRIMARY KEY,
+	account TEXT  NOT NULL,
+	peer    TEXT  NOT NULL,
+	mxid    TEXT  NOT NULL UNIQUE
+);
+
+-- Messages that stand for another one: the later versions of a message, and
+-- reactions to it. reaction is empty for a version.
+CREATE TABLE mimi_revision (
+	room     TEXT  NOT NULL,
+	id       bytea NOT NULL,
+	first    bytea NOT NULL,
+	reaction TEXT  NOT NULL,
+	PRIMARY KEY (room, id)
+);
+CREATE INDEX mimi_request_room_account_idx ON mimi_request_room (account, peer, ref);

@@ -1,70 +1,19 @@
 package bridge_test
 
 import (
-	"context"
-	"log/slog"
-	"path/filepath"
+	"errors"
 	"strings"
 	"testing"
 
-	"github.com/rs/zerolog"
-	"go.mau.fi/util/dbutil"
 	_ "go.mau.fi/util/dbutil/litestream" // registers sqlite3-fk-wal-fullsync
-	"maunium.net/go/mautrix/bridgev2"
-	"maunium.net/go/mautrix/bridgev2/bridgeconfig"
-	"maunium.net/go/mautrix/bridgev2/commands"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
-	"github.com/mimi-gateway/mimi-gateway/bridge"
 	"github.com/mimi-gateway/mimi-gateway/bridge/bridgetest"
 	"github.com/mimi-gateway/mimi-gateway/bridge/mimiid"
 	"github.com/mimi-gateway/mimi-gateway/config"
-	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 )
-
-// engine counts how often it was started and stopped.
-type engine struct{ started, stopped int }
-
-func (e *engine) Start(context.Context) error { e.started++; return nil }
-
-func (e *engine) Stop() { e.stopped++ }
-
-// startBridge runs a bridge against the fake homeserver until the test ends.
-func startBridge(t *testing.T, mx *bridgetest.Matrix) (*bridgev2.Bridge, *engine) {
-	t.Helper()
-	db, err := dbutil.NewWithDialect("file:"+filepath.Join(t.TempDir(), "test.db")+"?_txlock=immediate", "sqlite3-fk-wal-fullsync")
-	if err != nil {
-		t.Fatal(err)
-	}
-	network := config.Default()
-	network.Domain = "mimi.alpha.localhost"
-	e := &engine{}
-	connector := bridge.NewConnector(bridge.Options{
-		Config: &network,
-		Open: func(context.Context, *dbutil.Database, *slog.Logger) (*bridge.Backend, error) {
-			return &bridge.Backend{Engine: e, Intake: bridge.NewMemoryIntake()}, nil
-		},
-		Clock:   mimi.SystemClock{},
-		Version: "test",
-	})
-	br := bridgev2.NewBridge("", db, zerolog.Nop(), &bridgeconfig.BridgeConfig{
-		CommandPrefix:             "!mimi",
-		BridgeMatrixLeave:         true,
-		DeduplicateMatrixMessages: true,
-		Permissions:               bridgeconfig.PermissionConfig{bridgetest.Server: &bridgeconfig.PermissionLevelUser},
-	}, mx, connector, commands.NewProcessor)
-	if err := br.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		br.Stop()
-		if e.started != 1 || e.stopped != 1 {
-			t.Errorf("the engine was started %d times and stopped %d times", e.started, e.stopped)
-		}
-	})
-	return br, e
-}
 
 // managementRoom lets user open a direct chat with the bot.
 func managementRoom(t *testing.T, mx *bridgetest.Matrix, user id.UserID) id.RoomID {
@@ -95,43 +44,79 @@ func answer(t *testing.T, mx *bridgetest.Matrix, room id.RoomID, parts ...string
 }
 
 func TestBotAnswersHelp(t *testing.T) {
-	mx := bridgetest.NewMatrix(false)
-	startBridge(t, mx)
+	w := newWorld(t, options{})
 	alice := bridgetest.UserID("alice")
-	room := managementRoom(t, mx, alice)
-	answer(t, mx, room, "management room")
-	mx.Say(t.Context(), alice, room, "help")
-	answer(t, mx, room, "**login**", "**version**", "**help**")
-	mx.Say(t.Context(), alice, room, "version")
-	answer(t, mx, room, "test")
+	room := managementRoom(t, w.mx, alice)
+	answer(t, w.mx, room, "management room")
+	w.mx.Say(t.Context(), alice, room, "help")
+	answer(t, w.mx, room, "**login**", "**version**", "**help**", "**start-chat**", "**accept**", "**create-group**")
+	w.mx.Say(t.Context(), alice, room, "version")
+	answer(t, w.mx, room, "test")
 }
 
 func TestLoginNeedsNoInput(t *testing.T) {
-	mx := bridgetest.NewMatrix(true)
-	br, _ := startBridge(t, mx)
+	w := newWorld(t, options{puppets: true})
 	alice := bridgetest.UserID("alice")
-	room := managementRoom(t, mx, alice)
-	mx.Say(t.Context(), alice, room, "login")
-	answer(t, mx, room, "reached over MIMI at mimi.alpha.localhost")
-	user, err := br.GetUserByMXID(t.Context(), alice)
+	room := managementRoom(t, w.mx, alice)
+	w.mx.Say(t.Context(), alice, room, "login")
+	answer(t, w.mx, room, "reached over MIMI at alice@mimi.alpha.localhost")
+	u, err := w.bridge.GetUserByMXID(t.Context(), alice)
 	if err != nil {
 		t.Fatal(err)
 	}
-	login := user.GetDefaultLogin()
+	login := u.GetDefaultLogin()
 	if login == nil || login.ID != mimiid.MakeUserLoginID(alice) {
 		t.Fatalf("the login is %v", login)
 	}
 	if meta, ok := login.Metadata.(*mimiid.UserLoginMetadata); !ok || meta.AutoProvisioned {
 		t.Errorf("metadata %+v does not say that the person asked for the login", login.Metadata)
 	}
+	if name := w.engine.accounts[user(t, alphaDomain, "alice")]; name != "Alice" {
+		t.Errorf("the account has the name %q", name)
+	}
 }
 
 func TestStrangersGetNoAnswer(t *testing.T) {
-	mx := bridgetest.NewMatrix(false)
-	startBridge(t, mx)
+	w := newWorld(t, options{})
 	mallory := id.UserID("@mallory:elsewhere.example")
-	room := managementRoom(t, mx, mallory)
-	if membership := mx.Room(room).Members[bridgetest.BotID]; membership != event.MembershipLeave {
-		t.Errorf("the bot's membership in a stranger's room is %q, not leave", membership)
+	room := managementRoom(t, w.mx, mallory)
+	w.wantMember(room, bridgetest.BotID, event.MembershipLeave)
+}
+
+// TestLookup: who is reachable without having asked for it is configuration.
+func TestLookup(t *testing.T) {
+	for name, test := range map[string]struct {
+		mode      config.AutoProvision
+		login     bool
+		localpart string
+		want      string
+		err       error
+	}{
+		"local":              {config.AutoProvisionLocal, false, "anna", "Anna", nil},
+		"local, nobody":      {config.AutoProvisionLocal, false, "nobody", "", client.ErrNoPerson},
+		"local, the bot":     {config.AutoProvisionLocal, false, "mimibot", "", client.ErrNoPerson},
+		"local, a ghost":     {config.AutoProvisionLocal, false, "mimi_x", "", client.ErrNoPerson},
+		"allowed":            {config.AutoProvisionAllowed, false, "anna", "Anna", nil},
+		"off":                {config.AutoProvisionOff, false, "anna", "", client.ErrNoPerson},
+		"off, with a login":  {config.AutoProvisionOff, true, "alice", "Alice", nil},
+		"off, after another": {config.AutoProvisionOff, true, "anna", "", client.ErrNoPerson},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, options{provision: test.mode})
+			if test.login {
+				w.command(bridgetest.UserID("alice"), "login", "reached over MIMI")
+			}
+			got, err := w.connector.Lookup(t.Context(), test.localpart)
+			if got != test.want || !errors.Is(err, test.err) {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
 	}
+}
+
+// TestBadHandles: a name that can't be an address is refused in words.
+func TestBadHandles(t *testing.T) {
+	w := newWorld(t, options{})
+	w.mx.Register(bridgetest.UserID("Old"), "Old")
+	w.command(bridgetest.UserID("Old"), "login", "must be in lower case")
 }

@@ -7,20 +7,51 @@ import (
 	"maunium.net/go/mautrix/event"
 )
 
+// groupType is the one type of groups that people can make.
+const groupType = "group"
+
 // maxTextLength bounds a message in characters, so that with its markup it
 // fits into a Matrix event of 64 KiB.
 const maxTextLength = 20_000
 
 // GetCapabilities implements [bridgev2.NetworkConnector].
 func (c *Connector) GetCapabilities() *bridgev2.NetworkGeneralCapabilities {
-	return &bridgev2.NetworkGeneralCapabilities{}
+	return &bridgev2.NetworkGeneralCapabilities{
+		Provisioning: bridgev2.ProvisioningCapabilities{
+			ResolveIdentifier: bridgev2.ResolveIdentifierCapabilities{CreateDM: true, LookupUsername: true, ContactList: true, Search: true},
+			GroupCreation: map[string]bridgev2.GroupTypeCapabilities{groupType: {
+				TypeDescription: "a group",
+				Name:            bridgev2.GroupFieldCapability{Allowed: true, MaxLength: 255},
+				Participants:    bridgev2.GroupFieldCapability{Allowed: true},
+			}},
+		},
+	}
 }
 
 // GetCapabilities implements [bridgev2.NetworkAPI]. Its id names the version of
 // the list, which clients cache.
-func (c *Client) GetCapabilities(context.Context, *bridgev2.Portal) *event.RoomFeatures {
-	return &event.RoomFeatures{
-		ID:            "github.com/mimi-gateway/mimi-gateway.capabilities.2026_10",
+func (c *Client) GetCapabilities(ctx context.Context, _ *bridgev2.Portal) *event.RoomFeatures {
+	features := &event.RoomFeatures{
+		ID:            "github.com/mimi-gateway/mimi-gateway.capabilities.2026_11",
 		MaxTextLength: maxTextLength,
+		Reply:         event.CapLevelFullySupported,
+		Edit:          event.CapLevelFullySupported,
+		Delete:        event.CapLevelFullySupported,
+		Reaction:      event.CapLevelFullySupported,
 	}
+	if bridgev2.GetMatrixEventFromContext(ctx) != nil {
+		// bridgev2 is about to refuse an event without saying what to do instead.
+		// It gets through to HandleMatrixMessage, which does.
+		features.File = event.FileFeatureMap{}
+		for _, kind := range []event.MessageType{
+			event.MsgImage, event.MsgVideo, event.MsgAudio, event.MsgFile, event.CapMsgVoice, event.CapMsgGIF, event.CapMsgSticker,
+		} {
+			features.File[kind] = &event.FileFeatures{
+				MimeTypes: map[string]event.CapabilitySupportLevel{"*/*": event.CapLevelFullySupported},
+				Caption:   event.CapLevelFullySupported,
+			}
+		}
+		features.LocationMessage = event.CapLevelFullySupported
+	}
+	return features
 }

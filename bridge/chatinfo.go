@@ -2,17 +2,125 @@ package bridge
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/database"
+	"maunium.net/go/mautrix/event"
+
+	"github.com/mimi-gateway/mimi-gateway/bridge/mimiid"
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 )
 
-// GetChatInfo implements [bridgev2.NetworkAPI]. Rooms are told to bridgev2 when
-// they change, with all there is to know; there is nothing else to ask for.
-func (c *Client) GetChatInfo(context.Context, *bridgev2.Portal) (*bridgev2.ChatInfo, error) {
+// The power levels of portals. Everybody may add people and change the name, and
+// administrators of the MIMI room may remove people, as the room's policy has it.
+// Nobody may ban, or take back others' messages: MIMI would not follow.
+const (
+	powerMember = 0
+	powerAdmin  = 50
+	powerNobody = 100
+)
+
+// chatInfo returns what bridgev2 is told of a room. The list of members is empty:
+// see [Client.GetChatInfo].
+func (c *Connector) chatInfo(ctx context.Context, info *client.RoomInfo) (*bridgev2.ChatInfo, error) {
+	kind := database.RoomTypeDefault
+	name := info.Name
+	list := &bridgev2.ChatMemberList{MemberMap: bridgev2.ChatMemberMap{}, PowerLevels: powerOverrides()}
+	if info.Kind == client.RoomConnection {
+		kind = database.RoomTypeDM
+		var account, peer client.Person
+		for _, m := range info.Members {
+			if m.Local {
+				account = m.Person
+			} else {
+				peer = m.Person
+			}
+		}
+		contact, err := c.contactIn(ctx, account.User, info.Room)
+		if err != nil {
+			return nil, err
+		}
+		if contact != nil {
+			peer = client.Person{User: contact.Peer}
+			name = shownName(contact.Peer, contact.Name)
+		}
+		if !peer.User.IsZero() || !peer.Pseudonym.IsZero() {
+			if list.OtherUserID, err = c.ghostID(ctx, info.Room, peer); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return &bridgev2.ChatInfo{Name: &name, Type: &kind, Members: list}, nil
+}
+
+// contactIn returns the contact of an account whose connection room this is, or
+// nil.
+func (c *Connector) contactIn(ctx context.Context, account, room mimi.URI) (*client.Contact, error) {
+	if account.IsZero() {
+		return nil, nil
+	}
+	contacts, err := c.backend.Engine.Contacts(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	for _, contact := range contacts {
+		if contact.Room == room {
+			return contact, nil
+		}
+	}
 	return nil, nil
 }
 
-// GetUserInfo implements [bridgev2.NetworkAPI]; see GetChatInfo.
-func (c *Client) GetUserInfo(context.Context, *bridgev2.Ghost) (*bridgev2.UserInfo, error) {
-	return nil, nil
+func powerOverrides() *bridgev2.PowerLevelOverrides {
+	level := func(n int) *int { return &n }
+	return &bridgev2.PowerLevelOverrides{
+		Events:       map[event.Type]int{event.StateRoomName: powerMember},
+		UsersDefault: level(powerMember), EventsDefault: level(powerMember), StateDefault: level(powerAdmin),
+		Kick: level(powerAdmin), Ban: level(powerNobody), Redact: level(powerNobody),
+		Custom: func(power *event.PowerLevelsEventContent) bool {
+			// It is the default of Matrix, and so left out by bridgev2; homeservers
+			// have another one for new rooms.
+			if power.InvitePtr != nil && *power.InvitePtr == powerMember {
+				return false
+			}
+			power.InvitePtr = level(powerMember)
+			return true
+		},
+	}
+}
+
+// setPower gives administrators of the MIMI room their power. In a room that was
+// there before, its people decide.
+func (c *Connector) setPower(ctx context.Context, p *place) error {
+	if meta, ok := p.portal.Metadata.(*mimiid.PortalMetadata); ok && meta.Plumbed {
+		return nil
+	}
+	power, err := c.bridge.Matrix.GetPowerLevels(ctx, p.portal.MXID)
+	if err != nil {
+		return fmt.Errorf("bridge: failed to read the power levels: %w", err)
+	}
+	bot := c.bridge.Bot.GetMXID()
+	changed := powerOverrides().Apply(bot, power)
+	for _, m := range p.info.Members {
+		user, err := c.appears(ctx, p.info.Room, m.Person)
+		if err != nil {
+			return err
+		}
+		level := powerMember
+		if m.Admin && p.info.Kind == client.RoomGroup {
+			level = powerAdmin
+		}
+		changed = power.EnsureUserLevelAs(bot, user, level) || changed
+	}
+	if !changed {
+		return nil
+	}
+	_, err = c.bridge.Bot.SendState(ctx, p.portal.MXID, event.StatePowerLevels, "", &event.Content{Parsed: power}, time.Time{})
+	if err != nil {
+		return fmt.Errorf("bridge: failed to set the power levels: %w", err)
+	}
+	return nil
 }

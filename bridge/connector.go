@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"go.mau.fi/util/configupgrade"
 	"go.mau.fi/util/dbutil"
@@ -28,6 +29,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/bridge/zlog"
 	"github.com/mimi-gateway/mimi-gateway/config"
 	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 )
 
 // bridgeInfoVersion and capabilitiesVersion grow when the state events that
@@ -37,48 +39,49 @@ const (
 	capabilitiesVersion = 1
 )
 
-// An Engine acts in MIMI for the people of this homeserver.
-type Engine interface {
-	// Start begins to serve other providers and to deliver what waits. It is
-	// called once, before any login connects.
-	Start(ctx context.Context) error
-	// Stop ends both and returns when no call is left. What was not delivered
-	// stays stored.
-	Stop()
-}
-
-// A Backend is what stands on the gateway's database.
-type Backend struct {
-	// Engine acts for local users.
-	Engine Engine
-	// Intake keeps what the homeserver sends.
-	Intake IntakeStore
-}
-
 // Options holds what the connector needs from its process.
 type Options struct {
 	// Config is the "network" section. It must hold its values before the
 	// bridge is initialised.
 	Config *config.Config
 	// Open builds the backend on bridgev2's database, whose own tables are up
-	// to date by then, so that both can share transactions.
-	Open func(ctx context.Context, db *dbutil.Database, log *slog.Logger) (*Backend, error)
+	// to date by then, so that both can share transactions. The engine tells
+	// matrix what to show, and asks it who has an account.
+	Open func(ctx context.Context, db *dbutil.Database, log *slog.Logger, matrix Matrix) (*Backend, error)
 	// Clock is the time of the whole gateway.
 	Clock mimi.Clock
 	// IntakeMetrics may be nil.
 	IntakeMetrics IntakeMetrics
+	// PuppetValue marks what the gateway does as a person (double puppeting).
+	PuppetValue string
+	// Faults are empty but in the lab.
+	Faults Faults
 	// Version is shown by the command "version", in Markdown.
 	Version string
+}
+
+// Matrix is the connector as the engine sees it.
+type Matrix interface {
+	client.Sink
+	client.People
 }
 
 // A Connector is the gateway as bridgev2 sees it.
 type Connector struct {
 	opts Options
 
+	pending pending
+	ready   chan struct{} // closed by Serve: logins and Matrix can be used
+	// creating is read-locked while somebody makes rooms; see awaitCreation.
+	creating sync.RWMutex
+	// loginLock is held while a login is made.
+	loginLock sync.Mutex
+
 	// Set by Init, constant afterwards.
-	bridge *bridgev2.Bridge
-	log    *slog.Logger
-	intake *Intake // nil without a real homeserver
+	bridge   *bridgev2.Bridge
+	log      *slog.Logger
+	profiles Profiler
+	intake   *Intake // nil without a real homeserver
 
 	// Set by Start, constant afterwards.
 	backend *Backend
@@ -92,7 +95,11 @@ var (
 )
 
 // NewConnector returns a connector for one bridge.
-func NewConnector(opts Options) *Connector { return &Connector{opts: opts} }
+func NewConnector(opts Options) *Connector {
+	c := &Connector{opts: opts, ready: make(chan struct{})}
+	c.pending = pending{main: c, rooms: map[mimi.URI]int{}}
+	return c
+}
 
 // Init implements [bridgev2.NetworkConnector].
 func (c *Connector) Init(bridge *bridgev2.Bridge) {
@@ -103,8 +110,10 @@ func (c *Connector) Init(bridge *bridgev2.Bridge) {
 	}
 	mx, ok := bridge.Matrix.(*matrix.Connector)
 	if !ok {
+		c.profiles, _ = bridge.Matrix.(Profiler)
 		return
 	}
+	c.profiles = homeserver{mx}
 	InstallTransactionIDs(mx.AS)
 	// The intake waits for a handler to return, and does not give up: each
 	// room has its own queue, and a handler has its own limits.
@@ -118,12 +127,12 @@ func (c *Connector) Init(bridge *bridgev2.Bridge) {
 		Log:        c.log,
 		Metrics:    c.opts.IntakeMetrics,
 	})
-	c.provisionSenders(mx.EventProcessor)
+	c.prependHandlers(mx.EventProcessor)
 }
 
 // Start implements [bridgev2.NetworkConnector].
 func (c *Connector) Start(ctx context.Context) error {
-	backend, err := c.opts.Open(ctx, c.bridge.DB.Database, c.log)
+	backend, err := c.opts.Open(ctx, c.bridge.DB.Database, c.log, c)
 	if err != nil {
 		return fmt.Errorf("bridge: failed to open the stores: %w", err)
 	}
@@ -131,7 +140,7 @@ func (c *Connector) Start(ctx context.Context) error {
 	if c.intake != nil {
 		c.intake.Open(backend.Intake)
 	}
-	if err := backend.Engine.Start(ctx); err != nil {
+	if err := backend.Node.Start(ctx); err != nil {
 		return fmt.Errorf("bridge: failed to start the engine: %w", err)
 	}
 	return nil
@@ -140,14 +149,16 @@ func (c *Connector) Start(ctx context.Context) error {
 // Stop implements [bridgev2.StoppableNetwork].
 func (c *Connector) Stop() {
 	if c.backend != nil {
-		c.backend.Engine.Stop()
+		c.backend.Node.Stop()
 	}
+	c.pending.stop()
 }
 
-// Serve handles events of the homeserver until ctx is done, and returns when
+// Serve handles events of the homeserver and of the engine until ctx is done, and returns when
 // no handler is left. It is called once, when all logins are loaded; until then
 // events are only stored.
 func (c *Connector) Serve(ctx context.Context) error {
+	close(c.ready)
 	if c.intake == nil {
 		<-ctx.Done()
 		return nil
@@ -195,11 +206,19 @@ func (c *Connector) GetBridgeInfoVersion() (info, capabilities int) {
 }
 
 // LoadUserLogin implements [bridgev2.NetworkConnector].
-func (c *Connector) LoadUserLogin(_ context.Context, login *bridgev2.UserLogin) error {
+func (c *Connector) LoadUserLogin(ctx context.Context, login *bridgev2.UserLogin) error {
 	user, err := mimiid.ParseUserLoginID(login.ID)
 	if err != nil {
 		return err
 	}
-	login.Client = &Client{main: c, login: login, user: user}
+	account, err := c.accountOf(user)
+	if err != nil {
+		return err
+	}
+	ghost, err := c.personID(ctx, account)
+	if err != nil {
+		return err
+	}
+	login.Client = &Client{main: c, login: login, user: user, account: account, ghost: ghost}
 	return nil
 }

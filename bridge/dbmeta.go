@@ -10,6 +10,9 @@ import (
 func (c *Connector) GetDBMetaTypes() database.MetaTypes {
 	return database.MetaTypes{
 		Portal:    func() any { return &mimiid.PortalMetadata{} },
+		Ghost:     func() any { return &mimiid.GhostMetadata{} },
+		Message:   func() any { return &mimiid.MessageMetadata{} },
+		Reaction:  func() any { return &mimiid.ReactionMetadata{} },
 		UserLogin: func() any { return &mimiid.UserLoginMetadata{} },
 	}
 }

@@ -34,11 +34,39 @@ type Cause struct {
 	converted bool
 	ids       map[string]string // by the path that mautrix made; for its retries
 	count     map[string]uint64 // by kind
+	failed    string            // the request that was not answered, or ""
 }
 
 // NewCause returns the Cause of one handling of a message.
 func NewCause(room, message string) *Cause {
 	return &Cause{room: room, message: message, ids: map[string]string{}, count: map[string]uint64{}}
+}
+
+// ErrEarlier reports a request that was not made, because an earlier one of the
+// same Cause had failed: what follows must not be shown before it. bridgev2 would
+// go on with the next part of a message. It is a cancellation, which mautrix does
+// not try again.
+var ErrEarlier = fmt.Errorf("bridge: an earlier part of the message could not be sent: %w", context.Canceled)
+
+// Check fails with [ErrEarlier] if another request than this one was not
+// answered.
+func (c *Cause) Check(request string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed != "" && c.failed != request {
+		return ErrEarlier
+	}
+	return nil
+}
+
+// Answered notes whether a request was answered; one that was not may be repeated.
+func (c *Cause) Answered(request string, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failed = ""
+	if !ok {
+		c.failed = request
+	}
 }
 
 type causeKey struct{}
@@ -153,15 +181,22 @@ type causeTransport struct{ next http.RoundTripper }
 //
 // of requests that have a [Cause].
 func (t *causeTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if c := CauseFrom(r.Context()); c != nil && r.Method == http.MethodPut {
-		if kind, prefix, ok := splitSend(r.URL); ok {
-			id := c.TransactionID(kind+" "+r.URL.Query().Get("user_id"), r.URL.EscapedPath()+"?"+r.URL.RawQuery)
-			r = r.Clone(r.Context())
-			r.URL.RawPath = prefix + id
-			r.URL.Path, _ = url.PathUnescape(r.URL.RawPath)
-		}
+	c := CauseFrom(r.Context())
+	kind, prefix, ok := splitSend(r.URL)
+	if c == nil || r.Method != http.MethodPut || !ok {
+		return t.next.RoundTrip(r)
 	}
-	return t.next.RoundTrip(r)
+	request := r.URL.EscapedPath() + "?" + r.URL.RawQuery
+	id := c.TransactionID(kind+" "+r.URL.Query().Get("user_id"), request)
+	if err := c.Check(request); err != nil {
+		return nil, err
+	}
+	r = r.Clone(r.Context())
+	r.URL.RawPath = prefix + id
+	r.URL.Path, _ = url.PathUnescape(r.URL.RawPath)
+	response, err := t.next.RoundTrip(r)
+	c.Answered(request, err == nil && response.StatusCode < http.StatusInternalServerError && response.StatusCode != http.StatusTooManyRequests)
+	return response, err
 }
 
 // splitSend recognises the two paths, and returns what the request does and

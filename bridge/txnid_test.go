@@ -169,3 +169,21 @@ func TestNoticeDoesNotTakeTheMessagesID(t *testing.T) {
 		t.Error("a replay of the message has another transaction id")
 	}
 }
+
+// TestNothingOvertakesAFailure: when a part of a message could not be sent, the
+// parts behind it wait for the next attempt.
+func TestNothingOvertakesAFailure(t *testing.T) {
+	hs := &recorder{fail: 100}
+	as := newService(t, hs)
+	ctx := bridge.WithCause(t.Context(), bridge.NewCause("r", "m"))
+	if _, err := as.Client("@ghost:alpha.localhost").SendText(ctx, room, "first"); err == nil {
+		t.Fatal("the first part was sent")
+	}
+	hs.transactions()
+	if _, err := as.Client("@ghost:alpha.localhost").SendText(ctx, room, "second"); !errors.Is(err, bridge.ErrEarlier) {
+		t.Errorf("the second part gave %v", err)
+	}
+	if sent := hs.transactions(); len(sent) != 0 {
+		t.Errorf("%d requests were made", len(sent))
+	}
+}

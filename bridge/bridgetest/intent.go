@@ -29,11 +29,16 @@ func (i *intent) IsDoublePuppet() bool { return i.puppet }
 // SendMessage gives requests with a cause its transaction id, as the transport
 // does for a real homeserver.
 func (i *intent) SendMessage(ctx context.Context, roomID id.RoomID, kind event.Type, content *event.Content, _ *bridgev2.MatrixSendExtra) (*mautrix.RespSendEvent, error) {
+	// Ghosts and puppets join first, as those of a real homeserver do.
 	if membership := i.matrix.Room(roomID).Members[i.user]; membership != event.MembershipJoin {
-		return nil, fmt.Errorf("bridgetest: %s is not in %s", i.user, roomID)
+		if i.puppet || i.user == BotID {
+			return nil, fmt.Errorf("bridgetest: %s is not in %s", i.user, roomID)
+		}
+		i.matrix.setMember(roomID, i.user, event.MembershipJoin)
 	}
 	var txn string
-	if cause := bridge.CauseFrom(ctx); cause != nil {
+	cause := bridge.CauseFrom(ctx)
+	if cause != nil {
 		name := "send " + kind.Type
 		if redaction, ok := content.Parsed.(*event.RedactionEventContent); ok {
 			name = "redact " + string(redaction.Redacts)
@@ -43,11 +48,43 @@ func (i *intent) SendMessage(ctx context.Context, roomID id.RoomID, kind event.T
 		request := fmt.Sprint(i.matrix.next)
 		i.matrix.mu.Unlock()
 		txn = cause.TransactionID(name+" "+string(i.user), request)
+		if err := cause.Check(request); err != nil {
+			return nil, err
+		}
+		err := i.matrix.failure()
+		cause.Answered(request, err == nil)
+		if err != nil {
+			return nil, err
+		}
+	} else if err := i.matrix.failure(); err != nil {
+		return nil, err
 	}
 	return i.matrix.send(roomID, i.user, kind, content, txn), nil
 }
 
 func (i *intent) SendState(_ context.Context, roomID id.RoomID, kind event.Type, key string, content *event.Content, ts time.Time) (*mautrix.RespSendEvent, error) {
+	if err := i.matrix.failure(); err != nil {
+		return nil, err
+	}
+	room := i.matrix.Room(roomID)
+	own := kind == event.StateMember && key == string(i.user)
+	if room.Members[i.user] != event.MembershipJoin && !own {
+		return nil, forbidden(fmt.Sprintf("%s is not in %s", i.user, roomID))
+	}
+	if member, ok := content.Parsed.(*event.MemberEventContent); ok && kind == event.StateMember && !own {
+		power, err := i.matrix.GetPowerLevels(context.Background(), roomID)
+		if err != nil {
+			return nil, err
+		}
+		need := power.Kick()
+		if member.Membership == event.MembershipInvite {
+			need = power.Invite()
+		}
+		if power.GetUserLevel(i.user) < need {
+			return nil, forbidden(fmt.Sprintf("%s may not do this to %s", i.user, key))
+		}
+		i.matrix.note(roomID, i.user, id.UserID(key), member)
+	}
 	i.matrix.setState(roomID, kind, key, content, ts)
 	return &mautrix.RespSendEvent{EventID: i.matrix.eventID()}, nil
 }
@@ -67,12 +104,24 @@ func (i *intent) SetAvatarURL(context.Context, id.ContentURIString) error { retu
 func (i *intent) SetExtraProfileMeta(context.Context, any) error { return nil }
 
 func (i *intent) CreateRoom(_ context.Context, req *mautrix.ReqCreateRoom) (id.RoomID, error) {
+	if err := i.matrix.failure(); err != nil {
+		return "", err
+	}
 	roomID := i.matrix.CreateRoomAs(i.user)
+	power := req.PowerLevelOverride
+	if power == nil {
+		power = &event.PowerLevelsEventContent{}
+	}
+	power.EnsureUserLevel(i.user, 100)
+	i.matrix.setState(roomID, event.StatePowerLevels, "", &event.Content{Parsed: power}, time.Time{})
 	for _, evt := range req.InitialState {
 		i.matrix.setState(roomID, evt.Type, evt.GetStateKey(), &evt.Content, time.Time{})
 	}
 	if req.Name != "" {
 		i.matrix.setState(roomID, event.StateRoomName, "", &event.Content{Parsed: &event.RoomNameEventContent{Name: req.Name}}, time.Time{})
+	}
+	if req.Topic != "" {
+		i.matrix.setState(roomID, event.StateTopic, "", &event.Content{Parsed: &event.TopicEventContent{Topic: req.Topic}}, time.Time{})
 	}
 	for _, user := range req.Invite {
 		i.matrix.setMember(roomID, user, event.MembershipInvite)
@@ -103,3 +152,6 @@ func (i *intent) DeleteRoom(_ context.Context, roomID id.RoomID, _ bool) error {
 func (i *intent) TagRoom(context.Context, id.RoomID, event.RoomTag, bool) error { return nil }
 
 func (i *intent) MuteRoom(context.Context, id.RoomID, time.Time) error { return nil }
+
+// forbidden is what a homeserver answers to who may not do something.
+func forbidden(why string) error { return mautrix.MForbidden.WithMessage("%s", why) }

@@ -19,6 +19,8 @@ import (
 	"maunium.net/go/mautrix/bridgev2/status"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
+
+	"github.com/mimi-gateway/mimi-gateway/bridge"
 )
 
 // Server is the name of the homeserver.
@@ -39,6 +41,60 @@ type Matrix struct {
 	sent     map[string]id.EventID // by user, room and transaction id
 	next     int
 	puppets  bool
+	fail     int // requests until one fails
+	failed   bool
+	actions  []Action
+}
+
+// An Action is a change of somebody's membership by somebody else.
+type Action struct {
+	Room       id.RoomID
+	By, Who    id.UserID
+	Membership event.Membership
+	Reason     string
+}
+
+// Actions returns what the gateway's accounts did to the membership of others.
+func (m *Matrix) Actions() []Action {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]Action(nil), m.actions...)
+}
+
+func (m *Matrix) note(roomID id.RoomID, by, who id.UserID, member *event.MemberEventContent) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.actions = append(m.actions, Action{roomID, by, who, member.Membership, member.Reason})
+}
+
+// errFailure is what a homeserver that is out of order answers.
+var errFailure = errors.New("bridgetest: the homeserver is out of order")
+
+// FailAt lets the nth request that writes fail, counted from 1.
+func (m *Matrix) FailAt(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail, m.failed = n, false
+}
+
+// Failed reports whether the request of FailAt has come, and cancels it.
+func (m *Matrix) Failed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = 0
+	return m.failed
+}
+
+func (m *Matrix) failure() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail > 0 {
+		if m.fail--; m.fail == 0 {
+			m.failed = true
+			return errFailure
+		}
+	}
+	return nil
 }
 
 // A Room is what the homeserver knows of a room. Tests get copies.
@@ -118,9 +174,41 @@ func (m *Matrix) CreateRoomAs(user id.UserID) id.RoomID {
 	return roomID
 }
 
+// Register makes an account with a display name, which may be empty.
+func (m *Matrix) Register(user id.UserID, name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.names[user] = name
+}
+
+// Displayname implements [bridge.Profiler].
+func (m *Matrix) Displayname(_ context.Context, user id.UserID) (name string, exists bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	name, exists = m.names[user]
+	return name, exists, nil
+}
+
+// Rooms returns the rooms in which a user has a membership.
+func (m *Matrix) Rooms(user id.UserID, membership event.Membership) (rooms []id.RoomID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for roomID, room := range m.rooms {
+		if room.Members[user] == membership {
+			rooms = append(rooms, roomID)
+		}
+	}
+	return rooms
+}
+
 // Invite is a person inviting somebody, which the bridge learns.
 func (m *Matrix) Invite(ctx context.Context, by, who id.UserID, roomID id.RoomID) {
 	m.member(ctx, by, who, roomID, event.MembershipInvite)
+}
+
+// Kick is a person removing somebody, which the bridge learns.
+func (m *Matrix) Kick(ctx context.Context, by, who id.UserID, roomID id.RoomID) {
+	m.member(ctx, by, who, roomID, event.MembershipLeave)
 }
 
 // Join is a person joining, which the bridge learns.
@@ -136,10 +224,48 @@ func (m *Matrix) Leave(ctx context.Context, who id.UserID, roomID id.RoomID) {
 // Say is a person writing text, which the bridge learns. The result is what
 // bridgev2 says of the handling: with portal_event_buffer 0 it is over by then.
 func (m *Matrix) Say(ctx context.Context, who id.UserID, roomID id.RoomID, text string) (id.EventID, bridgev2.EventHandlingResult) {
-	evt := m.append(roomID, who, event.EventMessage, &event.Content{
-		Parsed: &event.MessageEventContent{MsgType: event.MsgText, Body: text},
+	return m.Send(ctx, who, roomID, event.EventMessage, &event.MessageEventContent{MsgType: event.MsgText, Body: text})
+}
+
+// Send is a person sending an event, which the bridge learns.
+func (m *Matrix) Send(ctx context.Context, who id.UserID, roomID id.RoomID, kind event.Type, content any) (id.EventID, bridgev2.EventHandlingResult) {
+	evt := m.append(roomID, who, kind, &event.Content{Parsed: content})
+	return evt.ID, m.Repeat(ctx, evt)
+}
+
+// Repeat lets the bridge learn of an event, perhaps for the second time, as it
+// happens after a crash.
+func (m *Matrix) Repeat(ctx context.Context, evt *event.Event) bridgev2.EventHandlingResult {
+	copied := *evt
+	copied.Content = delivered(evt.Type, &evt.Content)
+	m.before(ctx, &copied)
+	return m.bridge.QueueMatrixEvent(ctx, &copied)
+}
+
+// Rename is a person naming a room, which the bridge learns.
+func (m *Matrix) Rename(ctx context.Context, who id.UserID, roomID id.RoomID, name string) bridgev2.EventHandlingResult {
+	content := &event.Content{Parsed: &event.RoomNameEventContent{Name: name}}
+	m.setState(roomID, event.StateRoomName, "", content, time.Time{})
+	key := ""
+	return m.Repeat(ctx, &event.Event{
+		ID: m.eventID(), RoomID: roomID, Sender: who, Type: event.StateRoomName, StateKey: &key, Content: *content,
 	})
-	return evt.ID, m.bridge.QueueMatrixEvent(ctx, evt)
+}
+
+// SetDisplayname is a person changing their name, which the bridge learns in one
+// of their rooms.
+func (m *Matrix) SetDisplayname(ctx context.Context, who id.UserID, roomID id.RoomID, name string) {
+	m.mu.Lock()
+	m.names[who] = name
+	m.mu.Unlock()
+	m.member(ctx, who, who, roomID, event.MembershipJoin)
+}
+
+// before does what a real homeserver's event processor does first.
+func (m *Matrix) before(ctx context.Context, evt *event.Event) {
+	if connector, ok := m.bridge.Network.(*bridge.Connector); ok {
+		connector.Before(ctx, evt)
+	}
 }
 
 // Statuses returns what the bridge said of the fate of messages.
@@ -150,13 +276,21 @@ func (m *Matrix) Statuses() []bridgev2.MessageStatus {
 }
 
 func (m *Matrix) member(ctx context.Context, by, who id.UserID, roomID id.RoomID, membership event.Membership) {
+	m.mu.Lock()
+	before, name := m.room(roomID).Members[who], m.names[who]
+	m.mu.Unlock()
 	m.setMember(roomID, who, membership)
 	key := string(who)
 	evt := &event.Event{
 		ID: m.eventID(), RoomID: roomID, Sender: by, Type: event.StateMember, StateKey: &key,
-		Content: event.Content{Parsed: &event.MemberEventContent{Membership: membership, IsDirect: true}},
+		Content: event.Content{Parsed: &event.MemberEventContent{Membership: membership, IsDirect: true, Displayname: name}},
 	}
-	m.bridge.QueueMatrixEvent(ctx, evt)
+	if before != "" {
+		evt.Unsigned.PrevContent = &event.Content{Parsed: &event.MemberEventContent{Membership: before}}
+		prev := delivered(event.StateMember, evt.Unsigned.PrevContent)
+		evt.Unsigned.PrevContent = &prev
+	}
+	m.Repeat(ctx, evt)
 }
 
 func (m *Matrix) setMember(roomID id.RoomID, who id.UserID, membership event.Membership) {
@@ -287,7 +421,11 @@ func (m *Matrix) GetMembers(_ context.Context, roomID id.RoomID) (map[id.UserID]
 	out := map[id.UserID]*event.MemberEventContent{}
 	for user, membership := range m.room(roomID).Members {
 		if membership == event.MembershipJoin || membership == event.MembershipInvite {
-			out[user] = &event.MemberEventContent{Membership: membership, Displayname: m.names[user]}
+			name := m.names[user]
+			if content := m.room(roomID).State[event.StateMember.Type][string(user)]; content != nil && content.AsMember().Displayname != "" {
+				name = content.AsMember().Displayname
+			}
+			out[user] = &event.MemberEventContent{Membership: membership, Displayname: name}
 		}
 	}
 	return out, nil
@@ -307,7 +445,23 @@ func (m *Matrix) GetPowerLevels(_ context.Context, roomID id.RoomID) (*event.Pow
 	return &event.PowerLevelsEventContent{}, nil
 }
 
-var _ bridgev2.MatrixConnector = (*Matrix)(nil)
+// GetStateEvent implements [bridgev2.MatrixConnectorWithArbitraryRoomState].
+func (m *Matrix) GetStateEvent(_ context.Context, roomID id.RoomID, kind event.Type, key string) (*event.Event, error) {
+	content := m.Room(roomID).State[kind.Type][key]
+	if content == nil {
+		return nil, mautrix.MNotFound
+	}
+	return &event.Event{Type: kind, StateKey: &key, RoomID: roomID, Content: *content}, nil
+}
+
+// GenerateDeterministicRoomID implements [bridgev2.MatrixConnector].
+func (m *Matrix) GenerateDeterministicRoomID(networkid.PortalKey) id.RoomID { return "" }
+
+var (
+	_ bridgev2.MatrixConnector                       = (*Matrix)(nil)
+	_ bridgev2.MatrixConnectorWithArbitraryRoomState = (*Matrix)(nil)
+	_ bridge.Profiler                                = (*Matrix)(nil)
+)
 
 // send adds an event, unless the same user sent it before under the same
 // transaction id: then it answers with the first one's id.
@@ -339,4 +493,9 @@ func (m *Matrix) setState(roomID id.RoomID, kind event.Type, key string, content
 		room.Members[id.UserID(key)] = got.AsMember().Membership
 	}
 	m.notify()
+}
+
+// Power gives people their power levels in a room.
+func (m *Matrix) Power(roomID id.RoomID, levels map[id.UserID]int) {
+	m.setState(roomID, event.StatePowerLevels, "", &event.Content{Parsed: &event.PowerLevelsEventContent{Users: levels}}, time.Time{})
 }

@@ -1,0 +1,76 @@
+package bridge
+
+import (
+	"context"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/client"
+	"github.com/mimi-gateway/mimi-gateway/mimi/content"
+)
+
+// An Engine acts in MIMI for the people of this homeserver. It is a
+// [client.Client]; its methods promise what they promise there, and may be
+// called concurrently. It does not wait for [Connector.Deliver], which may call
+// it back.
+type Engine interface {
+	Accounts
+	Connections
+	Rooms
+	Messages
+}
+
+// Accounts are the people of this homeserver as MIMI users.
+type Accounts interface {
+	// Provision makes an account unless there is one. It fails with
+	// [mimi.ErrHandle] if the localpart can't be an address.
+	Provision(ctx context.Context, localpart, name string) (mimi.URI, error)
+	SetName(ctx context.Context, account mimi.URI, name string) error
+}
+
+// Connections are whom people of this homeserver know at other providers.
+type Connections interface {
+	Connect(ctx context.Context, account, peer mimi.URI) (*client.Contact, error)
+	Accept(ctx context.Context, account mimi.URI, ref client.Ref) (room mimi.URI, err error)
+	Decline(ctx context.Context, account mimi.URI, ref client.Ref) error
+	Requests(ctx context.Context, account mimi.URI) ([]*client.Request, error)
+	Contacts(ctx context.Context, account mimi.URI) ([]*client.Contact, error)
+}
+
+// Rooms are the rooms that people of this homeserver are in.
+type Rooms interface {
+	CreateRoom(ctx context.Context, account mimi.URI, name string, invite []mimi.URI) (room mimi.URI, failed map[mimi.URI]error, err error)
+	Invite(ctx context.Context, account, room, user mimi.URI) error
+	Kick(ctx context.Context, account, room, user mimi.URI) error
+	Leave(ctx context.Context, account, room mimi.URI) error
+	Join(ctx context.Context, account, room mimi.URI) error
+	Rename(ctx context.Context, account, room mimi.URI, name string) error
+	Room(ctx context.Context, room mimi.URI) (*client.RoomInfo, error)
+}
+
+// Messages go to rooms.
+type Messages interface {
+	// Send sends a message once for each source, however often it is called.
+	Send(ctx context.Context, account, room mimi.URI, source string, message content.Message) (client.Sent, error)
+}
+
+// A Node is the MIMI side of the gateway: hub, provider, and the engine.
+type Node interface {
+	// Start begins to serve other providers and to deliver what waits. It is
+	// called once, before any login connects.
+	Start(ctx context.Context) error
+	// Stop ends both and returns when no call is left. What was not delivered
+	// stays stored.
+	Stop()
+}
+
+// A Backend is what stands on the gateway's database.
+type Backend struct {
+	Node   Node
+	Engine Engine
+	// Intake keeps what the homeserver sends.
+	Intake IntakeStore
+	// Store keeps what the connector knows of people and messages.
+	Store Store
+}
+
+var _ Engine = (*client.Client)(nil)

@@ -1,0 +1,386 @@
+package bridge_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/client"
+	"github.com/mimi-gateway/mimi-gateway/mimi/content"
+)
+
+const (
+	alphaDomain = "mimi.alpha.localhost"
+	betaDomain  = "mimi.beta.localhost"
+)
+
+func user(t testing.TB, domain, localpart string) mimi.URI {
+	t.Helper()
+	uri, err := mimi.UserURI(domain, localpart)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uri
+}
+
+// An engine is a MIMI side that does what it is told, and remembers it.
+type engine struct {
+	t testing.TB
+
+	mu               sync.Mutex
+	started, stopped int
+	accounts         map[mimi.URI]string
+	contacts         []*client.Contact
+	requests         []*client.Request
+	rooms            map[mimi.URI]*client.RoomInfo
+	// sent are messages by room and source.
+	sent map[string]*sent
+	// log is what was asked for, in order.
+	log []string
+	// fail is what calls of a name answer.
+	fail map[string]error
+}
+
+// sent is a message that the bridge has sent.
+type sent struct {
+	account, room mimi.URI
+	message       content.Message
+	id            content.MessageID
+}
+
+func newEngine(t testing.TB) *engine {
+	return &engine{
+		t: t, accounts: map[mimi.URI]string{}, rooms: map[mimi.URI]*client.RoomInfo{}, sent: map[string]*sent{}, fail: map[string]error{},
+	}
+}
+
+// Start implements [bridge.Node].
+func (e *engine) Start(context.Context) error { e.started++; return nil }
+
+// Stop implements [bridge.Node].
+func (e *engine) Stop() { e.stopped++ }
+
+// call notes a call, and returns how it fails.
+func (e *engine) call(name string, args ...any) error {
+	e.log = append(e.log, fmt.Sprintln(append([]any{name}, args...)...))
+	return e.fail[name]
+}
+
+// calls returns how often something was asked for.
+func (e *engine) calls(name string, args ...any) (n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	line := fmt.Sprintln(append([]any{name}, args...)...)
+	for _, l := range e.log {
+		if l == line {
+			n++
+		}
+	}
+	return n
+}
+
+// failing lets calls of a name fail from now on.
+func (e *engine) failing(name string, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.fail[name] = err
+}
+
+func (e *engine) Provision(_ context.Context, localpart, name string) (mimi.URI, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	uri, err := mimi.UserURI(alphaDomain, localpart)
+	if _, ok := e.accounts[uri]; !ok && err == nil {
+		e.accounts[uri] = name
+	}
+	return uri, err
+}
+
+func (e *engine) SetName(_ context.Context, account mimi.URI, name string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.accounts[account] = name
+	return e.call("SetName", account, name)
+}
+
+func (e *engine) Connect(_ context.Context, account, peer mimi.URI) (*client.Contact, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("Connect", account, peer); err != nil {
+		return nil, err
+	}
+	for _, c := range e.contacts {
+		if c.Account == account && c.Peer == peer {
+			return nil, map[client.ContactState]error{
+				client.ContactConnected: client.ErrAlreadyConnected, client.ContactAsked: client.ErrAlreadyAsked,
+			}[c.State]
+		}
+	}
+	c := &client.Contact{ID: fmt.Sprint(len(e.contacts)), Account: account, Peer: peer, State: client.ContactAsked}
+	e.contacts = append(e.contacts, c)
+	return c, nil
+}
+
+// Accept joins the room that the test has put into the engine.
+func (e *engine) Accept(_ context.Context, account mimi.URI, ref client.Ref) (mimi.URI, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("Accept", account, ref); err != nil {
+		return mimi.URI{}, err
+	}
+	i := slices.IndexFunc(e.requests, func(r *client.Request) bool { return r.Ref == ref && r.Account == account })
+	if i < 0 {
+		return mimi.URI{}, client.ErrNoRequest
+	}
+	e.requests = slices.Delete(e.requests, i, i+1)
+	return mimi.URI{}, nil
+}
+
+func (e *engine) Decline(_ context.Context, account mimi.URI, ref client.Ref) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("Decline", account, ref); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(e.requests, func(r *client.Request) bool { return r.Ref == ref && r.Account == account })
+	if i < 0 {
+		return client.ErrNoRequest
+	}
+	e.requests = slices.Delete(e.requests, i, i+1)
+	return nil
+}
+
+func (e *engine) Requests(_ context.Context, account mimi.URI) (out []*client.Request, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range e.requests {
+		if r.Account == account {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+func (e *engine) Contacts(_ context.Context, account mimi.URI) (out []*client.Contact, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.contacts {
+		if c.Account == account {
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}
+
+func (e *engine) CreateRoom(_ context.Context, account mimi.URI, name string, invite []mimi.URI) (mimi.URI, map[mimi.URI]error, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("CreateRoom", account, name, len(invite)); err != nil {
+		return mimi.URI{}, nil, err
+	}
+	info := e.newRoom(client.RoomGroup, name)
+	e.add(info, account, true, client.LeafJoined)
+	failed := map[mimi.URI]error{}
+	for _, u := range invite {
+		if err := e.fail["Invite "+u.String()]; err != nil {
+			failed[u] = err
+		} else {
+			e.add(info, u, false, client.LeafInvited)
+		}
+	}
+	return info.Room, failed, nil
+}
+
+// newRoom makes a room without members; add gives it one.
+func (e *engine) newRoom(kind client.RoomKind, name string) *client.RoomInfo {
+	uri, err := mimi.NewID(alphaDomain, mimi.KindRoom, rand.Reader)
+	if err != nil {
+		e.t.Error(err)
+	}
+	e.rooms[uri] = &client.RoomInfo{Room: uri, Kind: kind, Name: name}
+	return e.rooms[uri]
+}
+
+func (e *engine) add(info *client.RoomInfo, u mimi.URI, admin bool, state client.LeafState) client.Person {
+	pseudonym, err := mimi.NewID(u.Domain, mimi.KindUser, rand.Reader)
+	if err != nil {
+		e.t.Error(err)
+	}
+	m := client.RoomMember{Person: client.Person{User: u, Pseudonym: pseudonym, Local: u.Domain == alphaDomain}, Admin: admin}
+	if m.Local {
+		m.State = state
+	}
+	info.Members = append(info.Members, m)
+	return m.Person
+}
+
+// room makes a room with these members, the first of them its administrator.
+func (e *engine) room(kind client.RoomKind, name string, members ...mimi.URI) (mimi.URI, []client.Person) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	info := e.newRoom(kind, name)
+	var people []client.Person
+	for i, u := range members {
+		people = append(people, e.add(info, u, i == 0, client.LeafJoined))
+	}
+	return info.Room, people
+}
+
+// state sets the state of a local member.
+func (e *engine) state(room, account mimi.URI, state client.LeafState) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, m := range e.rooms[room].Members {
+		if m.User == account {
+			e.rooms[room].Members[i].State = state
+		}
+	}
+}
+
+func (e *engine) without(room, u mimi.URI) bool {
+	info, ok := e.rooms[room]
+	if !ok {
+		return false
+	}
+	n := len(info.Members)
+	info.Members = slices.DeleteFunc(slices.Clone(info.Members), func(m client.RoomMember) bool { return m.User == u })
+	return len(info.Members) < n
+}
+
+// drop takes a member out of a room.
+func (e *engine) drop(room, u mimi.URI) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.without(room, u)
+}
+
+func (e *engine) Invite(_ context.Context, account, room, u mimi.URI) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("Invite", account, room, u); err != nil {
+		return err
+	}
+	info := e.rooms[room]
+	if slices.ContainsFunc(info.Members, func(m client.RoomMember) bool { return m.User == u }) {
+		return client.ErrAlreadyMember
+	}
+	e.add(info, u, false, client.LeafInvited)
+	return nil
+}
+
+func (e *engine) Kick(_ context.Context, account, room, u mimi.URI) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("Kick", account, room, u); err != nil {
+		return err
+	}
+	if !e.without(room, u) {
+		return client.ErrNotMember
+	}
+	return nil
+}
+
+func (e *engine) Leave(_ context.Context, account, room mimi.URI) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("Leave", account, room); err != nil {
+		return err
+	}
+	if !e.without(room, account) {
+		return client.ErrNotMember
+	}
+	return nil
+}
+
+func (e *engine) Join(_ context.Context, account, room mimi.URI) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("Join", account, room); err != nil {
+		return err
+	}
+	for i, m := range e.rooms[room].Members {
+		if m.User == account {
+			e.rooms[room].Members[i].State = client.LeafJoined
+			return nil
+		}
+	}
+	return client.ErrNotMember
+}
+
+func (e *engine) Rename(_ context.Context, account, room mimi.URI, name string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("Rename", account, room, name); err != nil {
+		return err
+	}
+	e.rooms[room].Name = name
+	return nil
+}
+
+func (e *engine) Room(_ context.Context, room mimi.URI) (*client.RoomInfo, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	info, ok := e.rooms[room]
+	if !ok || !slices.ContainsFunc(info.Members, func(m client.RoomMember) bool { return m.Local }) {
+		return nil, client.ErrNotMember
+	}
+	out := *info
+	out.Members = slices.Clone(info.Members)
+	return &out, nil
+}
+
+// Send sends a message once for each source, and fails as the test says.
+func (e *engine) Send(_ context.Context, account, room mimi.URI, source string, m content.Message) (client.Sent, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	err := e.fail["Send"]
+	key := room.String() + " " + source
+	if s, ok := e.sent[key]; ok {
+		return client.Sent{ID: s.id, Accepted: time.UnixMilli(1)}, err
+	}
+	if err != nil && err != client.ErrQueued { //nolint:errorlint // the test's own
+		return client.Sent{}, err
+	}
+	s := &sent{account: account, room: room, message: m}
+	if _, err := rand.Read(s.id[:]); err != nil {
+		return client.Sent{}, err
+	}
+	s.id[0] = 1 // SHA-256
+	e.sent[key] = s
+	return client.Sent{ID: s.id, Accepted: time.UnixMilli(1)}, err
+}
+
+// message returns what was sent for a Matrix event.
+func (e *engine) message(room mimi.URI, source string) *sent {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.sent[room.String()+" "+source]
+}
+
+// ask puts a request of a peer into the engine.
+func (e *engine) ask(account, peer mimi.URI) client.Ref {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var ref client.Ref
+	if _, err := rand.Read(ref[:]); err != nil {
+		e.t.Error(err)
+	}
+	e.requests = append(e.requests, &client.Request{Ref: ref, Account: account, Peer: peer, Received: time.UnixMilli(1)})
+	return ref
+}
+
+// connect puts a connection into the engine.
+func (e *engine) connect(account, peer mimi.URI) mimi.URI {
+	room, _ := e.room(client.RoomConnection, "", peer, account)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.contacts = append(e.contacts, &client.Contact{
+		ID: room.ID, Account: account, Peer: peer, State: client.ContactConnected, Room: room,
+	})
+	return room
+}

@@ -1,0 +1,141 @@
+package bridge
+
+import (
+	"errors"
+	"net/http"
+
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/event"
+
+	"github.com/mimi-gateway/mimi-gateway/bridge/msgconv"
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/client"
+	"github.com/mimi-gateway/mimi-gateway/mimi/content"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
+)
+
+// An explanation is what a person is told when something did not work: what
+// happened, and what to do next. It is the only form in which errors of the
+// engine reach people.
+type explanation struct {
+	cause error
+	// what and next are sentences; next may be empty.
+	what, next string
+	// retry says that the same may work later.
+	retry bool
+}
+
+// String returns both sentences.
+func (e explanation) String() string {
+	if e.next == "" {
+		return e.what
+	}
+	return e.what + " " + e.next
+}
+
+// Error implements error.
+func (e explanation) Error() string { return e.String() }
+
+// Unwrap returns what is explained.
+func (e explanation) Unwrap() error { return e.cause }
+
+// explanations has a line for each error that people can be told about.
+var explanations = []explanation{
+	{client.ErrSelf, "This is your own address.", "", false},
+	{client.ErrColleague, "This person has an account on your own homeserver.", "No connection is needed: invite them by their Matrix id.", false},
+	{client.ErrAlreadyAsked, "You have asked this person already, and they have not answered yet.", "You will see a chat with them when they accept. Nobody is told if they don't.", false},
+	{client.ErrAlreadyConnected, "You are connected with this person already.", "", false},
+	{client.ErrNotConnected, "You are not connected with this person.", "Ask them first: `start-chat` with their address.", false},
+	{client.ErrNoPerson, "Nobody can be reached at this address.", "Check how it is written, and whether the person uses MIMI.", false},
+	{client.ErrNoRequest, "There is no such request, or not any more.", "`requests` lists those that wait for you.", false},
+	{client.ErrNotMember, "You, or the person, are not in this room.", "Somebody who is in it has to add you again.", false},
+	{client.ErrAlreadyMember, "This person is in the room already.", "", false},
+	{client.ErrInvited, "You have not yet accepted the invitation to this room.", "Join it, then try again.", false},
+	{client.ErrConnectionRoom, "A direct chat is for two people.", "Make a group to talk to more: `create-group`.", false},
+	{client.ErrQueued, "The room's provider cannot be reached at the moment.", "What you sent is kept, and sent as soon as it can be.", true},
+	{client.ErrUnreachable, "The other provider cannot be reached at the moment.", "Try again later.", true},
+	{client.ErrDenied, "The rules of this room do not allow it to you.", "Ask one of its administrators.", false},
+	{client.ErrBusy, "The room is changing at the moment.", "Try again.", true},
+	{client.ErrLost, "The gateway has lost track of this room.", "A member has to remove you and add you again.", false},
+	{client.ErrQuarantine, "This room has members whose identity could not be verified, so nothing is sent to it.", "Ask who added them to remove them.", false},
+	{protocol.ErrNoProfile, "The other provider does not offer chats under pseudonyms, so nobody there can be reached from here.", "", false},
+	{identity.ErrPinChanged, "The other provider uses other keys for the identities of its people than before.", "Ask the person in another way whether that is right, and tell your administrator.", false},
+	{client.ErrStopped, "The gateway is about to stop.", "Try again in a minute.", true},
+	{mimi.ErrAddress, "This is not a MIMI address.", "Write it like bob@example.org.", false},
+	{errElsewhere, "Only accounts of this homeserver have a MIMI address here.", "Ask for a gateway at your own homeserver.", false},
+	{errNotSender, "Only who wrote a message can change or delete it.", "", false},
+	{errUnknownMessage, "The message that this refers to was not sent through the gateway.", "", false},
+	{errNoRoom, "This room is not connected to a MIMI room.", "", false},
+	{content.ErrNotSender, "Only who wrote a message can change or delete it.", "", false},
+	{msgconv.ErrEmpty, "The message is empty, so nothing was sent.", "", false},
+	{msgconv.ErrReaction, "This reaction can't be sent to this chat.", "Use an emoji or a short text.", false},
+}
+
+var (
+	// errNoRoom reports a portal that is none of a MIMI room.
+	errNoRoom = errors.New("bridge: this room is not connected to a MIMI room")
+	// errNotSender reports a change of somebody else's message.
+	errNotSender = errors.New("bridge: not the sender of the message")
+	// errUnknownMessage reports a message that has no MIMI message id.
+	errUnknownMessage = errors.New("bridge: the message has no MIMI message id")
+)
+
+// explain returns what a person is told about err.
+func explain(err error) explanation {
+	if e, ok := errors.AsType[explanation](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*msgconv.UnsupportedError](err); ok {
+		return explanation{cause: err, what: e.Notice()}
+	}
+	if errors.Is(err, mimi.ErrHandle) {
+		return explanation{
+			cause: err, what: "Your Matrix name can't be a MIMI address: it must be in lower case, and not longer than 128 characters.",
+			next: "Use an account with another name.",
+		}
+	}
+	for _, e := range explanations {
+		if errors.Is(err, e.cause) {
+			e.cause = err
+			return e
+		}
+	}
+	return explanation{
+		cause: err, what: "Something went wrong in the gateway.", next: "Try again later; the administrator finds details in the log.", retry: true,
+	}
+}
+
+// status returns the explanation as bridgev2 shows it under the event that
+// failed.
+func (e explanation) status() error {
+	fate := event.MessageStatusFail
+	if e.retry {
+		fate = event.MessageStatusRetriable
+	}
+	return bridgev2.WrapErrorInStatus(e.cause).WithStatus(fate).WithMessage(e.String()).WithIsCertain(true).WithSendNotice(true)
+}
+
+// response returns the explanation as commands and the provisioning API show it.
+func (e explanation) response() error {
+	code := http.StatusBadRequest
+	if e.retry {
+		code = http.StatusServiceUnavailable
+	}
+	return bridgev2.RespError(mautrix.RespError{
+		ErrCode: "IO.GITHUB.MIMI-GATEWAY.REFUSED", Err: e.String(), StatusCode: code,
+	}).WithInternalError(e.cause)
+}
+
+// reasons has a sentence and a next step for each reason of an event.
+var reasons = map[client.Reason]string{
+	client.ReasonWrongPerson: "Somebody else answered your request to %s, and was removed. Ask them in another way what happened, then send `start-chat` again.",
+	client.ReasonExpired:     "Your request to %s was not answered in 30 days, and has ended. You can send `start-chat` again.",
+	client.ReasonRoomGone:    "The room of your request to %s does not exist any more. You can send `start-chat` again.",
+	client.ReasonQuarantine:  "The identity of a member whom %s brought could not be verified. Nothing is sent to this room until they are removed.",
+	client.ReasonIdentityCA:  "The provider of %s uses other keys for the identities of its people than before. Ask them in another way whether that is right, before you trust what you read.",
+	client.ReasonResync:      "The gateway lost track of this room, and joined it anew. Messages may be missing.",
+	client.ReasonLost:        "The gateway lost track of this room, and cannot come back by itself. A member has to remove you and add you again.",
+	client.ReasonPoisoned:    "%s sent a change of this room that is invalid for everybody. It was ignored; tell them.",
+}

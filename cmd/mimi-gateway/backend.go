@@ -7,16 +7,36 @@ import (
 	"go.mau.fi/util/dbutil"
 
 	"github.com/mimi-gateway/mimi-gateway/bridge"
+	"github.com/mimi-gateway/mimi-gateway/cmd/internal/node"
+	"github.com/mimi-gateway/mimi-gateway/config"
+	"github.com/mimi-gateway/mimi-gateway/mapping"
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 )
 
-// openBackend builds the engine and its stores on the gateway's database.
-func openBackend(context.Context, *dbutil.Database, *slog.Logger) (*bridge.Backend, error) {
-	return &bridge.Backend{Engine: idle{}, Intake: bridge.NewMemoryIntake()}, nil
+var (
+	_ bridge.IntakeStore = (*mapping.Intake)(nil)
+	_ bridge.Store       = (*mapping.Bridge)(nil)
+)
+
+// backend builds the MIMI side and its stores on the gateway's database.
+type backend struct {
+	settings config.Config
+	keys     mapping.Keys
+	clock    mimi.Clock
+	lab      *labOptions
 }
 
-// idle is an engine that serves nobody.
-type idle struct{}
-
-func (idle) Start(context.Context) error { return nil }
-
-func (idle) Stop() {}
+// open implements the Open of [bridge.Options].
+func (b *backend) open(ctx context.Context, db *dbutil.Database, log *slog.Logger, matrix bridge.Matrix) (*bridge.Backend, error) {
+	store, err := mapping.Open(ctx, db, b.keys)
+	if err != nil {
+		return nil, err
+	}
+	n, err := node.New(node.Config{
+		Settings: b.settings, Store: store, People: matrix, Sink: matrix, Clock: b.clock, Log: log, Faults: b.lab.engineFaults(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &bridge.Backend{Node: n, Engine: n.Client(), Intake: store.Intake(), Store: store.Bridge()}, nil
+}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/mimi-gateway/mimi-gateway/bridge"
 	"github.com/mimi-gateway/mimi-gateway/bridge/metrics"
+	"github.com/mimi-gateway/mimi-gateway/mapping"
 )
 
 // The stop takes less than the sum, which supervisors are promised to be
@@ -55,23 +56,21 @@ func runDaemon(ctx context.Context, opts *options) error {
 		return fail(exitLog, "failed to set up the log: %w", err)
 	}
 	exzerolog.SetupDefaults(log)
-	path, err := databasePath(s.bridge.Database.URI)
+	claimed, err := mapping.Claim(s.bridge.Database.PoolConfig)
 	if err != nil {
-		return err
-	}
-	unlock, err := lockDatabase(path)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if err := secureDatabase(path); err != nil {
-		return err
-	}
-	if _, err := loadKey(s.network.KeyFile); err != nil {
 		return fail(exitDatabase, "%w", err)
 	}
+	defer func() {
+		if err := claimed.Release(); err != nil {
+			log.Warn().Err(err).Msg("Failed to release the database")
+		}
+	}()
+	keys, err := mapping.LoadKeyFile(s.network.KeyFile)
+	if err != nil {
+		return fail(exitDatabase, "network.key_file: %w", err)
+	}
 	d := &daemon{log: log, metrics: metrics.New()}
-	if err := d.build(s, opts); err != nil {
+	if err := d.build(s, opts, keys); err != nil {
 		return err
 	}
 	version := programVersion()
@@ -80,7 +79,7 @@ func runDaemon(ctx context.Context, opts *options) error {
 }
 
 // build joins the parts; nothing runs yet.
-func (d *daemon) build(s *settings, opts *options) error {
+func (d *daemon) build(s *settings, opts *options, keys mapping.Keys) error {
 	version := programVersion()
 	mautrix.DefaultUserAgent = fmt.Sprintf("%s/%s %s", name, version.FormattedVersion, mautrix.DefaultUserAgent)
 	db, err := dbutil.NewFromConfig("megabridge/"+name, s.bridge.Database,
@@ -91,11 +90,15 @@ func (d *daemon) build(s *settings, opts *options) error {
 	db.IgnoreForeignTables = opts.ignoreForeignTables
 	db.IgnoreUnsupportedDatabase = opts.ignoreUnsupportedVersion
 	d.db = db
+	clock := opts.lab.newClock()
+	stores := &backend{settings: s.network, keys: keys, clock: clock, lab: &opts.lab}
 	d.connector = bridge.NewConnector(bridge.Options{
 		Config:        &s.network,
-		Open:          openBackend,
-		Clock:         opts.lab.newClock(),
+		Open:          stores.open,
+		Clock:         clock,
 		IntakeMetrics: d.metrics,
+		PuppetValue:   name,
+		Faults:        opts.lab.bridgeFaults(),
 		Version:       version.MarkdownDescription(),
 	})
 	mx := matrix.NewConnector(&s.bridge)

@@ -11,7 +11,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mimi-gateway/mimi-gateway/bridge"
 	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 )
 
 // faults are the ways in which a lab gateway can be told to break what it
@@ -21,9 +23,9 @@ var faults = map[string]string{
 	"drop":            "lose an acknowledged message",
 	"duplicate":       "show a message twice",
 	"reorder":         "show two messages in the wrong order",
-	"plaintext-name":  "put a display name where the hub can read it",
+	"plaintext-name":  "put the name of a room where its hub can read it",
 	"reuse-pseudonym": "use the same pseudonym in two rooms",
-	"keep-removed":    "keep sending to a member who was removed",
+	"keep-removed":    "leave people in the Matrix room of a group that they were removed from",
 	"answer-decline":  "answer a connection request that was declined",
 }
 
@@ -84,4 +86,15 @@ func (o *labOptions) controls() (string, http.Handler) {
 		fmt.Fprintln(w, o.manual.Now().Format(time.RFC3339Nano))
 	})
 	return o.clock, mux
+}
+
+// engineFaults are those that break a promise of the engine.
+func (o *labOptions) engineFaults() client.Faults {
+	faults, _ := client.NamedFaults(o.fault)
+	return faults
+}
+
+// bridgeFaults are those that break a promise of the Matrix side.
+func (o *labOptions) bridgeFaults() bridge.Faults {
+	return bridge.Faults{KeepRemoved: o.fault == "keep-removed"}
 }

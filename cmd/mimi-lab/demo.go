@@ -71,7 +71,15 @@ type demo struct {
 	world    *world
 	story    *transcript.Transcript
 	expected *expect.List
+
+	alice, anna, carol *person // of alpha
+	bob, ben           *person // of beta
+	// said are the texts that must not be found in the traffic.
+	said []string
 }
+
+// people returns everybody.
+func (d *demo) people() []*person { return []*person{d.alice, d.anna, d.carol, d.bob, d.ben} }
 
 func playDemo(ctx context.Context, opts *demoOptions, out io.Writer) (err error) {
 	story := transcript.New(out)
@@ -101,6 +109,14 @@ func playDemo(ctx context.Context, opts *demoOptions, out io.Writer) (err error)
 func (d *demo) play(ctx context.Context) error {
 	for _, chapter := range []func(context.Context) error{
 		d.meetTheBots,
+		d.connectTwo,
+		d.chat,
+		d.gatherAll,
+		d.allTalk,
+		d.someLeave,
+		d.crashTwice,
+		d.declined,
+		d.hubsView,
 		d.killAGateway,
 		d.stopEverything,
 	} {
@@ -111,20 +127,38 @@ func (d *demo) play(ctx context.Context) error {
 	return nil
 }
 
-// meetTheBots lets a person at each site talk to their gateway.
+// meetTheBots makes everybody's account, and lets Alice talk to her gateway, and
+// Ben to his.
 func (d *demo) meetTheBots(ctx context.Context) error {
 	d.story.Chapter("Two homeservers, two gateways")
-	for i, who := range []struct{ localpart, name string }{{"alice", "Alice Liddell"}, {"bob", "Bob Dodgson"}} {
-		s := d.world.sites[i]
+	alpha, beta := d.world.sites[0], d.world.sites[1]
+	for _, s := range d.world.sites {
 		d.story.Says(s.name, "Synapse for %s, provider %s", s.server(), s.domain())
-		c, err := s.addPerson(ctx, who.localpart, who.name)
+	}
+	for _, p := range []struct {
+		person    **person
+		site      *site
+		localpart string
+		name      string
+	}{
+		{&d.alice, alpha, "alice.liddell", "Alice Liddell"},
+		{&d.anna, alpha, "anna.karenina", "Anna Karenina"},
+		{&d.carol, alpha, "carol.danvers", "Carol Danvers"},
+		{&d.bob, beta, "bob.dodgson", "Bob Dodgson"},
+		{&d.ben, beta, "ben.gunn.island", "Ben Gunn"},
+	} {
+		c, err := p.site.addPerson(ctx, p.localpart, p.name)
 		if err != nil {
 			return err
 		}
-		if err := d.askForHelp(ctx, s, c); err != nil {
+		first, _, _ := strings.Cut(p.name, " ")
+		*p.person = &person{demo: d, site: p.site, first: first, name: p.name, localpart: p.localpart, matrix: c}
+	}
+	for _, p := range []*person{d.alice, d.ben} {
+		if err := d.askForHelp(ctx, p.site, p.matrix); err != nil {
 			return err
 		}
-		if err := d.checkDoublePuppet(ctx, s, c); err != nil {
+		if err := d.checkDoublePuppet(ctx, p.site, p.matrix); err != nil {
 			return err
 		}
 	}
@@ -195,7 +229,7 @@ func (d *demo) killAGateway(ctx context.Context) error {
 	if err := d.expected.That(s.name+": the database is closed to others", mode == 0o600, "its mode is %#o", mode); err != nil {
 		return err
 	}
-	bob := s.people["bob"]
+	bob := s.people[d.bob.localpart]
 	room := managementRoom(s, bob)
 	s.gateway.Kill()
 	d.story.Says(s.name, "SIGKILL")
@@ -217,7 +251,8 @@ func (d *demo) killAGateway(ctx context.Context) error {
 func managementRoom(s *site, c *matrixclient.Client) (room id.RoomID) {
 	c.Look(func(v *matrixclient.View) {
 		for _, r := range v.Rooms {
-			if r.Member(s.bot()).Membership == event.MembershipJoin {
+			_, portal := isPortal(r)
+			if r.Member(s.bot()).Membership == event.MembershipJoin && !portal && botSaid(r, s.bot(), "bridge bot") {
 				room = r.ID
 			}
 		}

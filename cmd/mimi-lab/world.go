@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +20,11 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/pki"
 	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/process"
 	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/synapse"
+	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/wiretap"
 )
+
+// portsPerSite are the ports of homeserver, application service and provider.
+const portsPerSite = 3
 
 // stopLimit is how long a supervisor gives the gateway.
 const stopLimit = 5 * time.Second
@@ -30,6 +36,8 @@ type site struct {
 	homeserver *synapse.Server
 	gateway    *gateway.Gateway
 	people     map[string]*matrixclient.Client
+	// certFile and keyFile are for TLS between providers.
+	certFile, keyFile string
 }
 
 // server is the server name of the homeserver.
@@ -45,6 +53,9 @@ func (s *site) bot() id.UserID { return id.NewUserID(s.gateway.Bot(), s.server()
 type world struct {
 	dir   string
 	sites []*site
+	// taps stand before the gateways, and log what they say to each other.
+	taps []*wiretap.Tap
+	log  *wiretap.Log
 }
 
 // worldConfig says how a world is built.
@@ -59,7 +70,7 @@ type worldConfig struct {
 // newWorld starts homeservers and gateways. The caller must call close, even
 // after an error.
 func newWorld(ctx context.Context, cfg worldConfig) (*world, error) {
-	w := &world{}
+	w := &world{log: &wiretap.Log{}}
 	var err error
 	if w.dir, err = scratchDir(); err != nil {
 		return w, err
@@ -77,7 +88,6 @@ func newWorld(ctx context.Context, cfg worldConfig) (*world, error) {
 	if err != nil {
 		return w, err
 	}
-	const portsPerSite = 3
 	ports, err := process.FreePorts(ctx, portsPerSite*len(cfg.names))
 	if err != nil {
 		return w, err
@@ -85,26 +95,55 @@ func newWorld(ctx context.Context, cfg worldConfig) (*world, error) {
 	for _, name := range cfg.names {
 		w.sites = append(w.sites, &site{name: name, people: map[string]*matrixclient.Client{}})
 	}
-	peers := map[string]string{}
-	for i, s := range w.sites {
-		peers[s.domain()] = fmt.Sprintf("127.0.0.1:%d", ports[portsPerSite*i+2])
+	peers, err := w.tap(ctx, authority, ports)
+	if err != nil {
+		return w, err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for i, s := range w.sites {
 		group.Go(func() error {
-			return s.start(ctx, w.dir, python, authority, ports[portsPerSite*i:portsPerSite*(i+1)], peers, cfg)
+			return s.start(ctx, w.dir, python, authority.CAFile(), ports[portsPerSite*i:portsPerSite*(i+1)], peers, cfg)
 		})
 	}
 	return w, group.Wait()
 }
 
+// tap puts a tap before the provider of each site, and returns where the others
+// find it, by domain.
+func (w *world) tap(ctx context.Context, authority *pki.Authority, ports []int) (peers map[string]string, err error) {
+	certificates := map[string]tls.Certificate{}
+	for _, s := range w.sites {
+		if s.certFile, s.keyFile, err = authority.Issue(s.domain()); err != nil {
+			return nil, err
+		}
+		if certificates[s.domain()], err = tls.LoadX509KeyPair(s.certFile, s.keyFile); err != nil {
+			return nil, err
+		}
+	}
+	pem, err := os.ReadFile(authority.CAFile())
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	peers = map[string]string{}
+	for i, s := range w.sites {
+		t, err := wiretap.Start(ctx, wiretap.Config{
+			Domain: s.domain(), Address: fmt.Sprintf("127.0.0.1:%d", ports[portsPerSite*i+2]),
+			Certificates: certificates, Roots: roots, Log: w.log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		w.taps = append(w.taps, t)
+		peers[s.domain()] = t.Address()
+	}
+	return peers, nil
+}
+
 // start brings up one site. ports are those of homeserver, application service
 // and provider.
-func (s *site) start(ctx context.Context, dir, python string, authority *pki.Authority, ports []int, peers map[string]string, cfg worldConfig) error {
-	certFile, keyFile, err := authority.Issue(s.domain())
-	if err != nil {
-		return err
-	}
+func (s *site) start(ctx context.Context, dir, python, caFile string, ports []int, peers map[string]string, cfg worldConfig) error {
 	gatewayDir := filepath.Join(dir, s.name+"-gateway")
 	homeserverDir := filepath.Join(dir, s.name+"-homeserver")
 	if err := errors.Join(os.Mkdir(gatewayDir, 0o700), os.Mkdir(homeserverDir, 0o700)); err != nil {
@@ -120,7 +159,7 @@ func (s *site) start(ctx context.Context, dir, python string, authority *pki.Aut
 		Binary: cfg.binary, Dir: gatewayDir,
 		HomeserverURL: fmt.Sprintf("http://127.0.0.1:%d", ports[0]), HomeserverName: s.server(),
 		Domain: s.domain(), AppservicePort: ports[1], ProviderPort: ports[2],
-		CertFile: certFile, KeyFile: keyFile, CAFile: authority.CAFile(),
+		CertFile: s.certFile, KeyFile: s.keyFile, CAFile: caFile,
 		Peers: others, Args: cfg.args,
 	})
 	if err != nil {
@@ -179,12 +218,15 @@ func (w *world) close() {
 			s.homeserver.Kill()
 		}
 	}
+	for _, t := range w.taps {
+		_ = t.Stop()
+	}
 	if w.dir != "" {
 		_ = os.RemoveAll(w.dir)
 	}
 }
 
-// collect copies databases, logs and configurations of all sites to dir.
+// collect copies databases and logs of all sites, and the traffic, to dir.
 func (w *world) collect(dir string) error {
 	for _, s := range w.sites {
 		from := filepath.Join(w.dir, s.name+"-gateway")
@@ -209,7 +251,7 @@ func (w *world) collect(dir string) error {
 			}
 		}
 	}
-	return nil
+	return w.log.Write(filepath.Join(dir, "traffic"))
 }
 
 // scratchDir makes a folder, in memory if the machine has a place for that:

@@ -139,6 +139,9 @@ func (w *World) make(d *Draft, bends []Bend) *Attempt {
 	for _, bend := range bends {
 		bend(d)
 	}
+	if d.External != nil && d.External.Resync == nil && w.Joining != nil {
+		w.Joining(d.External.Leaf)
+	}
 	a := &Attempt{From: d.Node.Domain, w: w, draft: d}
 	pending, err := d.commit()
 	if err != nil {
@@ -279,6 +282,11 @@ func (a *Attempt) Send() error {
 
 // Message returns the Commit.
 func (a *Attempt) Message() *mls.MLSMessage { return Again(a.w.T, &a.Request.ProposalOrCommit) }
+
+// Tree returns the ratchet tree that the Commit leads to.
+func (a *Attempt) Tree() *mls.RatchetTree {
+	return a.draft.Node.Group.Pending().View.After.RatchetTree()
+}
 
 // Drop gives the Commit up.
 func (a *Attempt) Drop() {

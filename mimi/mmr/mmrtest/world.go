@@ -57,6 +57,9 @@ type World struct {
 	Nodes map[string]*Node
 	// Last is what came with the last Commit that was accepted.
 	Last *mls.GroupInfo
+	// Joining is called, unless nil, with the leaf of a client that is about to join
+	// by an external Commit: a hub may want to be asked for the GroupInfo before.
+	Joining func(leaf mls.LeafParams)
 	// SelfRemoves are pending, for external joiners.
 	SelfRemoves []*mls.PublicMessage
 
@@ -117,12 +120,18 @@ func Start(tb testing.TB, hub Hub) *World {
 func New(tb testing.TB, hub Hub, policy identity.MinimalMetadataPolicy, creator string) *World {
 	tb.Helper()
 	w := Start(tb, hub)
+	w.Found(policy, creator)
+	return w
+}
+
+// Found makes the room, with one member.
+func (w *World) Found(policy identity.MinimalMetadataPolicy, creator string) {
+	w.T.Helper()
 	creation := w.Create(policy, creator)
-	if err := w.Hub.Create(tb.Context(), creation); err != nil {
-		tb.Fatalf("create: %v", err)
+	if err := w.Hub.Create(w.T.Context(), creation); err != nil {
+		w.T.Fatalf("create: %v", err)
 	}
 	w.Last = creation.GroupInfo
-	return w
 }
 
 // Create makes the room at its creator's node, and returns what the hub is given.

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
@@ -28,10 +29,10 @@ func (h *Hub) Create(ctx context.Context, c *mmr.Creation) error {
 	if err := h.attach(r, func(cfg mls.Config) (*mls.PublicGroup, error) {
 		return mls.NewPublicGroup(ctx, cfg, c.GroupInfo, c.Tree)
 	}); err != nil {
-		return refuse(err)
+		return refuseRoom(err)
 	}
 	if err := h.checkNew(r, c); err != nil {
-		return refuse(err)
+		return refuseRoom(err)
 	}
 	if err := r.putRoom(nil, r.room()); err != nil {
 		return err
@@ -40,6 +41,15 @@ func (h *Hub) Create(ctx context.Context, c *mmr.Creation) error {
 		return fmt.Errorf("hub: create a room: %w", err)
 	}
 	return nil
+}
+
+// refuseRoom is refuse for a new room, which has no proposals that could be invalid.
+func refuseRoom(err error) error {
+	refused := refuse(err)
+	if e, ok := errors.AsType[*protocol.InvalidProposalError](refused); ok {
+		return &protocol.NotAllowedError{Reason: e.Reason}
+	}
+	return refused
 }
 
 func (h *Hub) checkNew(r *hosted, c *mmr.Creation) error {

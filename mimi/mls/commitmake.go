@@ -65,6 +65,7 @@ func (g *Group) Commit(ctx context.Context, from LeafIndex, opts CommitOptions) 
 		return nil, err
 	}
 	m.init = g.secrets.Init.Clone()
+	// RFC 9420, section 12.4.1: 2
 	withPath := !opts.NoPath || m.prepared.pathNeeds || opts.NewLeaf != nil || g.Epoch() == 0
 	return m.make(ctx, list, opts.AAD, withPath)
 }
@@ -105,6 +106,7 @@ func (g *Group) mostPending(ctx context.Context, from LeafIndex, all []ProposalO
 func (g *Group) checkOwnAdds(bodies []ProposalBody) error {
 	for _, b := range bodies {
 		if add, ok := b.(*Add); ok {
+			// RFC 9420, section 7.3: 7
 			if err := checkLifetime(g.cfg, &add.KeyPackage.LeafNode, 0); err != nil {
 				return fmt.Errorf("Add: %w", err)
 			}
@@ -158,6 +160,7 @@ func copyProposal(body ProposalBody) (*Proposal, error) {
 // freshPSK gives a PSK id its nonce.
 func (g *Group) freshPSK(id PreSharedKeyID) (PreSharedKeyID, error) {
 	id.Nonce = make([]byte, g.suite.Nh())
+	// RFC 9420, sections 8.4: 2; 11.3: 1; 12.1.4: 4
 	if _, err := io.ReadFull(g.cfg.Random, id.Nonce); err != nil {
 		return id, fmt.Errorf("randomness for a PSK nonce: %w", err)
 	}
@@ -258,6 +261,7 @@ func (m *commitMaker) make(ctx context.Context, list []ProposalOrRef, aad Authen
 	}
 	// The same validation as at the receivers: a commit that others would refuse
 	// is not sent. Only the confirmation tag is still missing.
+	// RFC 9420, sections 12.4.1: 1; 12.4: 2
 	staged, err := g.state.stageCommit(ctx, g.cfg, &g.proposals, a, true)
 	if err != nil {
 		return nil, err
@@ -409,6 +413,7 @@ func (m *commitMaker) welcome(pending *pendingCommit, n *nextEpoch, gi *GroupInf
 		if err != nil {
 			return nil, err
 		}
+		// RFC 9420, section 12.4.1: 4
 		w.Secrets = append(w.Secrets, *e)
 	}
 	return w, nil

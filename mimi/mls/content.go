@@ -73,6 +73,7 @@ func (a *authenticatedContent) verify(s *suite.Suite, public, groupContext []byt
 	if err != nil {
 		return err
 	}
+	// RFC 9420, section 6.1: 5
 	if err := s.VerifyWithLabel(public, "FramedContentTBS", tbs, a.auth.Signature); err != nil {
 		return fmt.Errorf("%w: %w", ErrSignature, err)
 	}
@@ -138,10 +139,12 @@ func (a *authenticatedContent) confirmedInput() ([]byte, error) {
 // public returns the PublicMessage of a signed content. The membership tag is
 // only there for members (RFC 9420, section 6.2).
 func (a *authenticatedContent) public(s *suite.Suite, membershipKey suite.Secret, groupContext []byte) (*PublicMessage, error) {
+	// RFC 9420, section 6: 1
 	if a.content.ContentType == ContentApplication {
 		return nil, fmt.Errorf("%w: application data is always encrypted", ErrWireFormat)
 	}
 	m := &PublicMessage{Content: a.content, Auth: a.auth}
+	// RFC 9420, section 6.2: 1
 	if a.content.Sender.Type == SenderMember {
 		tbm, err := a.tbm(groupContext)
 		if err != nil {
@@ -154,6 +157,7 @@ func (a *authenticatedContent) public(s *suite.Suite, membershipKey suite.Secret
 
 // fromPublic returns the content of a PublicMessage. Nothing is verified.
 func fromPublic(m *PublicMessage) (*authenticatedContent, error) {
+	// RFC 9420, section 6: 1
 	if m.Content.ContentType == ContentApplication {
 		return nil, fmt.Errorf("%w: application data in a PublicMessage", ErrWireFormat)
 	}
@@ -166,6 +170,7 @@ func (a *authenticatedContent) verifyMembership(s *suite.Suite, tag []byte, memb
 	if err != nil {
 		return err
 	}
+	// RFC 9420, sections 6.2: 2; 12.4.2: 2
 	if !s.VerifyMAC(membershipKey, tbm, tag) {
 		return ErrMembershipTag
 	}

@@ -36,9 +36,11 @@ func pskSecret(ctx context.Context, cfg *Config, s *suite.Suite, ids []PreShared
 			psks[i].Secret = secret
 			continue
 		}
+		// RFC 9420, sections 12.4.2: 5; 12.4.3.1: 3
 		if cfg.PSK == nil {
 			return suite.Secret{}, fmt.Errorf("%w: number %d", ErrNoPSK, i)
 		}
+		// RFC 9420, sections 12.4.2: 5; 12.4.3.1: 3
 		if psks[i].Secret, err = cfg.PSK(ctx, ids[i]); err != nil {
 			if !errors.Is(err, ErrNoPSK) {
 				err = fmt.Errorf("%w: %w", ErrNoPSK, err)
@@ -93,6 +95,7 @@ func (g *Group) initSecret(p *prepared) (suite.Secret, error) {
 	if err != nil {
 		return suite.Secret{}, err
 	}
+	// RFC 9420, section 12.4.3.2: 5
 	secret, err := g.suite.ExportFrom(key, p.init.KEMOutput, externalInitLabel)
 	if err != nil {
 		return suite.Secret{}, fmt.Errorf("%w: KEM output: %w", ErrExternalInit, err)
@@ -135,7 +138,9 @@ func (g *Group) open(ctx context.Context, s *stagedCommit) (*nextEpoch, error) {
 	}
 	n.derive(g.suite, init, commit, psk)
 	init.Erase()
+	// RFC 9420, section 9.2: 3
 	n.joiner.Erase()
+	// RFC 9420, sections 6.2: 2; 6.3.1: 6; 12.4.2: 10
 	if !g.suite.VerifyMAC(n.secrets.Confirmation, s.next.context.ConfirmedTranscriptHash, s.content.auth.ConfirmationTag) {
 		return nil, ErrConfirmationTag
 	}
@@ -181,6 +186,7 @@ func (g *Group) install(n *nextEpoch) *CommitResult {
 	for x := range s.tree.changed {
 		k, ok := g.keys[x]
 		if ok && (int64(x) >= int64(len(s.tree.nodes)) || s.tree.nodes[x] == nil || !bytes.Equal(k.Public(), s.tree.encryptionKey(x))) {
+			// RFC 9420, section 7.5: 5, 7
 			g.dropKey(x)
 		}
 	}
@@ -194,6 +200,7 @@ func (g *Group) install(n *nextEpoch) *CommitResult {
 	g.clearProposals()
 	g.start(s.next, n.secrets)
 	if s.reInit != nil {
+		// RFC 9420, section 12.4.2: 11, 12
 		g.ended = true
 		g.journal.set(rowEnded, []byte{1}, false)
 	}
@@ -218,6 +225,7 @@ func (g *Group) retire(s *stagedCommit) {
 	g.journal.dropTree(prefixExport, g.exporter)
 	g.resumption[epoch] = g.secrets.Resumption.Clone()
 	g.journal.set(epochRow(prefixResume, epoch), g.secrets.Resumption.Bytes(), true)
+	// RFC 9420, section 9.2: 3
 	g.secrets.Init.Erase()
 	g.secrets.Exporter.Erase()
 	g.secrets.External.Erase()

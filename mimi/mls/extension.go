@@ -36,6 +36,7 @@ type Extensions []Extension
 // code codes the list and refuses duplicates in both directions.
 func (l *Extensions) code(c *wire.Codec) {
 	wire.Vector(c, (*[]Extension)(l), wire.Struct)
+	// RFC 9420, section 13.4: 5
 	if t, ok := l.duplicate(); ok {
 		c.Fail(fmt.Errorf("%w: 0x%04x", ErrDuplicateExtension, uint16(t)))
 	}
@@ -89,6 +90,8 @@ func (l Extensions) Without(t ExtensionType) Extensions {
 }
 
 // decodeExtension decodes the extension of type t into m, if there is one.
+//
+// RFC 9420, sections 10: 7; 12.4.3: 1; 13.4: 4
 func decodeExtension(l Extensions, t ExtensionType, m wire.Message) (ok bool, err error) {
 	data, ok := l.Find(t)
 	if !ok {

@@ -119,6 +119,7 @@ func Create(ctx context.Context, cfg Config, p CreateParams) (*Group, error) {
 		return nil, err
 	}
 	random := make([]byte, s.Nh())
+	// RFC 9420, section 11: 2
 	if _, err := io.ReadFull(c.Random, random); err != nil {
 		return nil, fmt.Errorf("randomness for the first epoch: %w", err)
 	}

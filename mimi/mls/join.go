@@ -42,6 +42,7 @@ func (m *Welcome) open(ctx context.Context, cfg *Config, kp *KeyPackagePrivate, 
 	if err != nil {
 		return nil, err
 	}
+	// RFC 9420, section 12.4.3.1: 2
 	if kp.KeyPackage.CipherSuite != m.CipherSuite {
 		return nil, fmt.Errorf("%w: it is for %v", ErrKeyPackageSuite, kp.KeyPackage.CipherSuite)
 	}
@@ -56,6 +57,7 @@ func (m *Welcome) open(ctx context.Context, cfg *Config, kp *KeyPackagePrivate, 
 			break
 		}
 	}
+	// RFC 9420, section 12.4.3.1: 2
 	if sealed == nil {
 		return nil, ErrWelcomeNotForUs
 	}
@@ -84,6 +86,7 @@ func (m *Welcome) open(ctx context.Context, cfg *Config, kp *KeyPackagePrivate, 
 	if err := wire.Unmarshal(info, w.info); err != nil {
 		return nil, fmt.Errorf("GroupInfo of the Welcome: %w", err)
 	}
+	// RFC 9420, section 12.4.3.1: 8
 	if w.info.GroupContext.CipherSuite != m.CipherSuite {
 		return nil, fmt.Errorf("%w: the group has %v", ErrKeyPackageSuite, w.info.GroupContext.CipherSuite)
 	}
@@ -124,6 +127,7 @@ func JoinWelcome(ctx context.Context, cfg Config, m *Welcome, kp *KeyPackagePriv
 		return nil, nil, err
 	}
 	own, ok := st.tree.find(&kp.KeyPackage.LeafNode)
+	// RFC 9420, section 12.4.3.1: 15
 	if !ok {
 		return nil, nil, ErrOwnLeafNotInTree
 	}
@@ -132,6 +136,7 @@ func JoinWelcome(ctx context.Context, cfg Config, m *Welcome, kp *KeyPackagePriv
 		return nil, nil, err
 	}
 	secrets := schedule.Epoch(w.suite, w.secrets.JoinerSecret, w.psk, st.encoded)
+	// RFC 9420, section 12.4.3.1: 17
 	if !w.suite.VerifyMAC(secrets.Confirmation, st.context.ConfirmedTranscriptHash, w.info.ConfirmationTag) {
 		return nil, nil, ErrConfirmationTag
 	}

@@ -13,6 +13,7 @@ import (
 // credential types are the application's to add, as are extensions and
 // proposals beyond the default ones.
 func DefaultCapabilities() Capabilities {
+	// RFC 9420, sections 7.2: 2; 13.5: 5, 6
 	return Capabilities{Versions: []ProtocolVersion{MLS10}, CipherSuites: suite.IDs()}
 }
 
@@ -41,6 +42,7 @@ func NewKeyPackage(random io.Reader, p KeyPackageParams) (*KeyPackagePrivate, er
 		return nil, err
 	}
 	k := &KeyPackagePrivate{SignatureKey: p.Leaf.SignatureKey}
+	// RFC 9420, section 10: 1
 	if k.InitKey, err = s.GenerateHPKEKey(random); err != nil {
 		return nil, err
 	}

@@ -38,11 +38,13 @@ func (p *Capabilities) Wire(c *wire.Codec) {
 
 // supportsExtension reports whether t is default or listed.
 func (p *Capabilities) supportsExtension(t ExtensionType) bool {
+	// RFC 9420, sections 7.2: 4; 13.4: 1, 3; 13.5: 3, 4
 	return t.isDefault() || slices.Contains(p.Extensions, t)
 }
 
 // supportsProposal reports whether t is default or listed.
 func (p *Capabilities) supportsProposal(t ProposalType) bool {
+	// RFC 9420, sections 7.2: 4; 13.4: 1, 3; 13.5: 3, 4
 	return t.isDefault() || slices.Contains(p.Proposals, t)
 }
 

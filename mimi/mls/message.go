@@ -62,6 +62,7 @@ func (m *MLSMessage) Wire(c *wire.Codec) {
 		part(c, &m.GroupInfo)
 	case WireFormatKeyPackage:
 		part(c, &m.KeyPackage)
+		// RFC 9420, section 10: 4
 		if m.KeyPackage.Version != MLS10 {
 			c.Fail(fmt.Errorf("%w %d of a KeyPackage", ErrVersion, m.KeyPackage.Version))
 		}

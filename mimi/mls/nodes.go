@@ -30,6 +30,7 @@ func (n *ParentNode) Wire(c *wire.Codec) {
 	wire.Opaque(c, &n.ParentHash)
 	wire.Vector(c, &n.UnmergedLeaves, wire.Uint32)
 	for i := 1; i < len(n.UnmergedLeaves); i++ {
+		// RFC 9420, section 7.1: 1
 		if n.UnmergedLeaves[i-1] >= n.UnmergedLeaves[i] {
 			c.Fail(fmt.Errorf("%w: unmerged leaves are not in ascending order", ErrTreeForm))
 			return
@@ -95,6 +96,7 @@ type RatchetTree []*Node
 func (t *RatchetTree) Wire(c *wire.Codec) {
 	wire.Vector(c, (*[]*Node)(t), func(c *wire.Codec, n **Node) { wire.Optional(c, n, wire.Struct) })
 	nodes := *t
+	// RFC 9420, section 12.4.3.3: 2
 	if len(nodes) == 0 || nodes[len(nodes)-1] == nil {
 		c.Fail(fmt.Errorf("%w: the last node is blank", ErrTreeForm))
 		return

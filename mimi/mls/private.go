@@ -113,6 +113,7 @@ func guarded(nonce suite.Secret, guard []byte) []byte {
 // protect encrypts a signed content, padded to a multiple of pad octets. The
 // message key is consumed.
 func (k *messageKeys) protect(random io.Reader, a *authenticatedContent, pad int) (*PrivateMessage, error) {
+	// RFC 9420, section 6.3.2: 1
 	if a.content.Sender.Type != SenderMember {
 		return nil, fmt.Errorf("%w: only members encrypt", ErrSender)
 	}
@@ -125,6 +126,7 @@ func (k *messageKeys) protect(random io.Reader, a *authenticatedContent, pad int
 		return nil, err
 	}
 	if pad > 1 {
+		// RFC 9420, section 6.3.1: 1
 		plaintext = append(plaintext, make([]byte, (pad-len(plaintext)%pad)%pad)...)
 	}
 	aad, err := wire.Marshal(&privateAAD{m, true})
@@ -132,6 +134,7 @@ func (k *messageKeys) protect(random io.Reader, a *authenticatedContent, pad int
 		return nil, err
 	}
 	data := senderData{leaf: a.content.Sender.Index, guard: make([]byte, 4)}
+	// RFC 9420, section 6.3.1: 4
 	if _, err := io.ReadFull(random, data.guard); err != nil {
 		return nil, fmt.Errorf("randomness for a reuse guard: %w", err)
 	}
@@ -141,10 +144,12 @@ func (k *messageKeys) protect(random io.Reader, a *authenticatedContent, pad int
 	}
 	data.generation = key.Generation
 	m.Ciphertext, err = k.suite.Seal(key.Key, guarded(key.Nonce, data.guard), aad, plaintext)
+	// RFC 9420, section 6.3.1: 3
 	key.Consume()
 	if err != nil {
 		return nil, err
 	}
+	// RFC 9420, section 6.3.1: 5
 	if m.EncryptedSenderData, err = k.sealSenderData(m, &data); err != nil {
 		return nil, err
 	}
@@ -215,6 +220,7 @@ func (k *messageKeys) open(m *PrivateMessage, d *senderData) (*authenticatedCont
 		return nil, nil, fmt.Errorf("decrypted content: %w", err)
 	}
 	for _, b := range padding {
+		// RFC 9420, section 6.3.1: 2
 		if b != 0 {
 			return nil, nil, ErrPadding
 		}

@@ -81,6 +81,7 @@ func (g *Group) processPublic(ctx context.Context, m *PublicMessage) (*Result, e
 		return nil, err
 	}
 	if a.content.Sender.Type == SenderMember {
+		// RFC 9420, sections 6.2: 2; 12.4.2: 2
 		if err := a.verifyMembership(g.suite, m.MembershipTag, g.secrets.Membership, g.state.encoded); err != nil {
 			return nil, err
 		}
@@ -217,6 +218,7 @@ func (g *Group) openPrivate(m *PrivateMessage, e epochKeys) (*authenticatedConte
 		return nil, nil, nil, err
 	}
 	leaf := e.leaf(d.leaf)
+	// RFC 9420, section 6.3.2: 2
 	if leaf == nil {
 		return nil, nil, nil, fmt.Errorf("%w: sender %d", ErrNotMember, d.leaf)
 	}
@@ -227,6 +229,7 @@ func (g *Group) openPrivate(m *PrivateMessage, e epochKeys) (*authenticatedConte
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	// RFC 9420, sections 6.3.1: 6; 6.1: 5
 	return a, leaf, key, a.verify(g.suite, leaf.SignatureKey, e.encoded)
 }
 
@@ -235,6 +238,7 @@ func applicationResult(a *authenticatedContent, leaf *LeafNode, key *secrettree.
 	if err != nil {
 		return nil, err
 	}
+	// RFC 9420, sections 9.1: 1; 9.2: 1, 2
 	key.Consume()
 	return &Result{Application: &ApplicationMessage{
 		Epoch: a.content.Epoch, Sender: a.content.Sender.Index, SenderLeaf: leaf, Generation: key.Generation,

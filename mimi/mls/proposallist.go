@@ -43,6 +43,7 @@ func (st *state) prepare(ctx context.Context, cfg *Config, cache *proposalCache,
 	if err := p.resolve(cache, list, sender); err != nil {
 		return nil, err
 	}
+	// RFC 9420, sections 12.2: 1, 2; 12.4: 2; 12.4.2: 4
 	if err := p.checkList(ctx, cfg); err != nil {
 		return nil, err
 	}
@@ -92,6 +93,7 @@ func (p *prepared) checkList(ctx context.Context, cfg *Config) error {
 		if err := p.checkOne(cp, leaves, psks); err != nil {
 			return err
 		}
+		// RFC 9420, section 12.2: 3
 		if err := p.before.checkBody(ctx, cfg, cp.Proposal.Body, cp.Sender, p.fresh); err != nil {
 			return err
 		}
@@ -103,14 +105,19 @@ func (p *prepared) checkList(ctx context.Context, cfg *Config) error {
 		}
 	}
 	switch {
+	// RFC 9420, section 12.2: 10
 	case counts[ProposalGroupContextExtensions] > 1:
 		return ErrSeveralGCE
+	// RFC 9420, section 12.2: 11
 	case counts[ProposalReInit] > 0 && len(p.proposals) > 1:
 		return fmt.Errorf("%w: it is not alone", ErrReInit)
+	// RFC 9420, section 12.2: 15
 	case p.external && counts[ProposalExternalInit] != 1:
 		return fmt.Errorf("%w: %d in an external Commit", ErrExternalInit, counts[ProposalExternalInit])
+	// RFC 9420, section 12.2: 12
 	case !p.external && counts[ProposalExternalInit] > 0:
 		return fmt.Errorf("%w: in a commit of a member", ErrExternalInit)
+	// RFC 9420, section 12.2: 16
 	case p.external && counts[ProposalRemove] > 1:
 		return fmt.Errorf("%w: %d Removes", ErrExternalCommit, counts[ProposalRemove])
 	}
@@ -123,16 +130,19 @@ func (p *prepared) checkList(ctx context.Context, cfg *Config) error {
 func checkExternalCommit(cp *CommittedProposal) error {
 	t := cp.Proposal.Type()
 	if cp.ByReference {
+		// RFC 9420, section 12.4.3.2: 2
 		if t != ProposalSelfRemove {
 			return fmt.Errorf("%w: %v by reference", ErrExternalCommit, t)
 		}
 		return nil
 	}
 	switch t {
+	// RFC 9420, section 12.2: 19
 	case ProposalExternalInit, ProposalRemove, ProposalPreSharedKey, ProposalAppDataUpdate, ProposalAppEphemeral:
 		return nil
 	case ProposalAdd, ProposalUpdate, ProposalReInit, ProposalGroupContextExtensions, ProposalSelfRemove:
 	}
+	// RFC 9420, section 12.2: 20
 	return fmt.Errorf("%w: %v", ErrExternalCommit, t)
 }
 
@@ -141,9 +151,11 @@ func (p *prepared) checkOne(cp *CommittedProposal, leaves map[LeafIndex]bool, ps
 	var target LeafIndex
 	switch body := cp.Proposal.Body.(type) {
 	case *Update:
+		// RFC 9420, section 12.2: 4
 		if !cp.ByReference {
 			return fmt.Errorf("%w: by value", ErrOwnUpdate)
 		}
+		// RFC 9420, section 12.2: 4
 		if cp.Sender == (Sender{SenderMember, p.committer}) {
 			return ErrOwnUpdate
 		}
@@ -157,6 +169,7 @@ func (p *prepared) checkOne(cp *CommittedProposal, leaves map[LeafIndex]bool, ps
 		}
 		target = cp.Sender.Index
 	case *Remove:
+		// RFC 9420, section 12.2: 5
 		if !p.external && body.Removed == p.committer {
 			return ErrSelfRemoval
 		}
@@ -166,6 +179,7 @@ func (p *prepared) checkOne(cp *CommittedProposal, leaves map[LeafIndex]bool, ps
 		if err != nil {
 			return err
 		}
+		// RFC 9420, section 12.2: 9
 		if psks[string(id)] {
 			return ErrSamePSK
 		}
@@ -174,6 +188,7 @@ func (p *prepared) checkOne(cp *CommittedProposal, leaves map[LeafIndex]bool, ps
 	default:
 		return nil
 	}
+	// RFC 9420, section 12.2: 6
 	if leaves[target] {
 		return fmt.Errorf("%w: %d", ErrSameLeaf, target)
 	}
@@ -222,6 +237,7 @@ func (p *prepared) checkSupport(removedOrUpdated map[LeafIndex]bool) error {
 	var err error
 	p.before.tree.members(func(i LeafIndex, l *LeafNode) bool {
 		for _, t := range types {
+			// RFC 9420, sections 12.2: 13; 13.2: 1
 			if !removed[i] && !l.Capabilities.supportsProposal(t) {
 				err = fmt.Errorf("%w: %v by leaf %d", ErrUnsupported, t, i)
 			}
@@ -233,9 +249,12 @@ func (p *prepared) checkSupport(removedOrUpdated map[LeafIndex]bool) error {
 
 // apply is RFC 9420, section 12.3, with the additions of the extensions draft:
 // SelfRemove between Update and Remove, application data at the end.
+//
+// RFC 9420, section 12.3: 1
 func (p *prepared) apply(ctx context.Context, cfg *Config) error {
 	for i := range p.proposals {
 		if gce, ok := p.proposals[i].Proposal.Body.(*GroupContextExtensions); ok {
+			// RFC 9420, section 12.3: 2, 3
 			p.extensions, p.all = slices.Clone(gce.Extensions), true
 		}
 	}
@@ -243,6 +262,7 @@ func (p *prepared) apply(ctx context.Context, cfg *Config) error {
 		if u, ok := p.proposals[i].Proposal.Body.(*Update); ok {
 			at := p.proposals[i].Sender.Index
 			p.updated = append(p.updated, LeafChange{at, p.tree.leaf(at), &u.LeafNode})
+			// RFC 9420, section 12.3: 4
 			p.tree.update(at, &u.LeafNode)
 		}
 	}
@@ -251,6 +271,7 @@ func (p *prepared) apply(ctx context.Context, cfg *Config) error {
 		case *SelfRemove:
 			p.remove(p.proposals[i].Sender.Index)
 		case *Remove:
+			// RFC 9420, section 12.3: 5
 			p.remove(body.Removed)
 			if p.external {
 				p.resync = &body.Removed
@@ -263,14 +284,18 @@ func (p *prepared) apply(ctx context.Context, cfg *Config) error {
 	for i := range p.proposals {
 		switch body := p.proposals[i].Proposal.Body.(type) {
 		case *Add:
+			// RFC 9420, section 12.3: 6
 			if err := p.add(cfg, &body.KeyPackage.LeafNode); err != nil {
 				return err
 			}
 		case *PreSharedKey:
+			// RFC 9420, sections 8.4: 1; 12.3: 7; 12.4.1: 3
 			p.psks = append(p.psks, body.PSK)
 		case *ExternalInit:
+			// RFC 9420, section 12.3: 8
 			p.init = body
 		case *ReInit:
+			// RFC 9420, section 12.3: 9
 			p.reInit = body
 		}
 	}

@@ -64,6 +64,7 @@ func (st *state) checkProposal(ctx context.Context, cfg *Config, c *proposalCach
 	if err != nil {
 		return nil, err
 	}
+	// RFC 9420, sections 12.1: 1; 6.1: 5
 	if err := a.verify(st.suite, key, st.encoded); err != nil {
 		return nil, err
 	}
@@ -128,21 +129,25 @@ func (st *state) proposalSender(a *authenticatedContent) (*LeafNode, []byte, err
 		if err != nil {
 			return nil, nil, err
 		}
+		// RFC 9420, section 6.1: 2
 		if int64(sender.Index) >= int64(len(senders)) {
 			return nil, nil, fmt.Errorf("%w: sender %d is not listed", ErrExternalSender, sender.Index)
 		}
+		// RFC 9420, sections 6.1: 2; 12.1.8: 2
 		if !body.ProposalType().external() {
 			return nil, nil, fmt.Errorf("%w: %v", ErrExternalSender, body.ProposalType())
 		}
 		return nil, senders[sender.Index].SignatureKey, nil
 	case SenderNewMemberProposal:
 		add, ok := body.(*Add)
+		// RFC 9420, section 6.1: 4
 		if !ok {
 			return nil, nil, fmt.Errorf("%w: %v of a new member", ErrSender, body.ProposalType())
 		}
 		return &add.KeyPackage.LeafNode, add.KeyPackage.LeafNode.SignatureKey, nil
 	case SenderNewMemberCommit:
 	}
+	// RFC 9420, section 6.1: 3
 	return nil, nil, fmt.Errorf("%w: proposal of sender type %d", ErrSender, sender.Type)
 }
 
@@ -164,6 +169,7 @@ func (st *state) checkBody(ctx context.Context, cfg *Config, body ProposalBody, 
 		if sender.Type != SenderMember {
 			return fmt.Errorf("%w: Update", ErrSender)
 		}
+		// RFC 9420, section 7.3: 9, 11
 		if p.LeafNode.Source != LeafNodeSourceUpdate {
 			return fmt.Errorf("%w: %d in an Update", ErrLeafSource, p.LeafNode.Source)
 		}
@@ -191,9 +197,11 @@ func (st *state) checkBody(ctx context.Context, cfg *Config, body ProposalBody, 
 
 // checkPSK is RFC 9420, section 12.1.4.
 func (st *state) checkPSK(id *PreSharedKeyID) error {
+	// RFC 9420, sections 8.4: 2; 12.1.4: 3
 	if len(id.Nonce) != st.suite.Nh() {
 		return fmt.Errorf("%w: a nonce of %d octets", ErrPSK, len(id.Nonce))
 	}
+	// RFC 9420, sections 11.2: 4, 5; 11.3: 6, 7; 12.1.4: 1, 2
 	if id.Type == PSKResumption && id.Usage != ResumptionApplication {
 		return fmt.Errorf("%w: resumption usage %d outside of ReInit and branching", ErrPSK, id.Usage)
 	}
@@ -207,21 +215,25 @@ func (st *state) checkSuccessor(ctx context.Context, cfg *Config, old LeafIndex,
 	if before == nil {
 		return fmt.Errorf("%w: %d", ErrNotMember, old)
 	}
+	// RFC 9420, sections 7.3: 11; 7.5: 1; 12.4.2: 8
 	if bytes.Equal(before.EncryptionKey, leaf.EncryptionKey) {
 		return fmt.Errorf("%w: leaf %d", ErrSameEncryption, old)
 	}
 	if err := checkLeafAlone(cfg, st.suite, leaf); err != nil {
 		return err
 	}
+	// RFC 9420, section 7.3: 2
 	if err := leaf.VerifySignature(st.suite, st.context.GroupID, index); err != nil {
 		return fmt.Errorf("leaf %d: %w: %w", index, ErrSignature, err)
 	}
 	if before.Credential.Equal(&leaf.Credential) && bytes.Equal(before.SignatureKey, leaf.SignatureKey) {
 		return nil
 	}
+	// RFC 9420, section 5.3.1: 1
 	if err := cfg.validateCredential(ctx, leaf); err != nil {
 		return err
 	}
+	// RFC 9420, sections 5.3.1: 2; 12.2: 18
 	if !before.Credential.Equal(&leaf.Credential) && !cfg.Policy.SameClient(before.Credential, leaf.Credential) {
 		return fmt.Errorf("%w: leaf %d", ErrSuccessor, old)
 	}
@@ -248,6 +260,7 @@ func (st *state) checkExtensions(ctx context.Context, cfg *Config, l Extensions)
 		if i < len(old) && old[i].Credential.Equal(&s.Credential) && bytes.Equal(old[i].SignatureKey, s.SignatureKey) {
 			continue
 		}
+		// RFC 9420, section 5.3.1: 1
 		if err := cfg.Policy.ValidateCredential(ctx, s.Credential, s.SignatureKey); err != nil {
 			return fmt.Errorf("%w: external sender: %w", ErrCredential, policyError("ValidateCredential", err))
 		}

@@ -10,6 +10,7 @@ import (
 // the same key being used twice. Proposals have to be committed first: it fails
 // with [ErrPendingProposals].
 func (g *Group) Protect(from LeafIndex, data []byte, aad AuthenticatedData) (*PrivateMessage, error) {
+	// RFC 9420, section 12.4: 1
 	if len(g.proposals.order) > 0 {
 		return nil, ErrPendingProposals
 	}
@@ -32,6 +33,7 @@ func (g *Group) signed(from LeafIndex, content FramedContent, format WireFormat,
 		return nil, err
 	}
 	a := &authenticatedContent{format: format, content: content}
+	// RFC 9420, section 6.1: 1
 	return a, a.sign(g.suite, o.signature, g.state.encoded)
 }
 

@@ -30,6 +30,7 @@ func (r received) bytes(m wire.Message) ([]byte, error) {
 	if err != nil || r == nil {
 		return fresh, err
 	}
+	// RFC 9420, section 7.2: 6
 	if !bytes.Equal(r, fresh) {
 		return nil, ErrModified
 	}

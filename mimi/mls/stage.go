@@ -32,6 +32,7 @@ func (st *state) stageCommit(ctx context.Context, cfg *Config, cache *proposalCa
 	if err != nil {
 		return nil, err
 	}
+	// RFC 9420, sections 12.4.2: 3; 6.1: 5; 12.4.3.2: 3, 4
 	if err := a.verify(st.suite, leaf.SignatureKey, st.encoded); err != nil {
 		return nil, err
 	}
@@ -42,6 +43,7 @@ func (st *state) stageCommit(ctx context.Context, cfg *Config, cache *proposalCa
 	if s.prepared, err = st.prepare(ctx, cfg, cache, commit.Proposals, sender, leaf, fresh); err != nil {
 		return nil, err
 	}
+	// RFC 9420, sections 12.4: 3; 12.4.2: 6
 	if s.pathNeeds && commit.Path == nil {
 		return nil, ErrPathMissing
 	}
@@ -72,12 +74,14 @@ func (st *state) committerLeaf(a *authenticatedContent) (*LeafNode, error) {
 		if a.format != WireFormatPublicMessage {
 			return nil, fmt.Errorf("%w: an external Commit is a PublicMessage", ErrWireFormat)
 		}
+		// RFC 9420, section 12.4.3.2: 1
 		if a.content.Commit.Path == nil {
 			return nil, fmt.Errorf("%w: external Commit", ErrPathMissing)
 		}
 		return &a.content.Commit.Path.LeafNode, nil
 	case SenderExternal, SenderNewMemberProposal:
 	}
+	// RFC 9420, sections 6.1: 2, 4; 12.4.3.2: 6
 	return nil, fmt.Errorf("%w: commit of sender type %d", ErrSender, sender.Type)
 }
 
@@ -91,9 +95,11 @@ func (s *stagedCommit) mergePath(ctx context.Context, cfg *Config) error {
 			return fmt.Errorf("%w: %d leaves, at most %d are allowed", ErrTreeForm, s.tree.leaves(), cfg.Limits.MaxLeaves)
 		}
 	}
+	// RFC 9420, sections 7.3: 9, 12; 12.4.2: 7
 	if leaf.Source != LeafNodeSourceCommit {
 		return fmt.Errorf("%w: %d in a path", ErrLeafSource, leaf.Source)
 	}
+	// RFC 9420, section 7.5: 1
 	if err := s.checkPathLeaf(ctx, cfg); err != nil {
 		return err
 	}
@@ -116,6 +122,7 @@ func (s *stagedCommit) mergePath(ctx context.Context, cfg *Config) error {
 	if err != nil {
 		return err
 	}
+	// RFC 9420, sections 7.5: 3; 7.9.2: 2
 	if !bytes.Equal(parentHash, leaf.ParentHash) {
 		return fmt.Errorf("%w: committer %d", ErrParentHash, s.committer)
 	}
@@ -148,6 +155,7 @@ func (s *stagedCommit) checkPathLeaf(ctx context.Context, cfg *Config) error {
 		return s.before.checkSuccessor(ctx, cfg, s.committer, leaf, s.committer)
 	}
 	if s.resync != nil {
+		// RFC 9420, section 12.2: 17, 18
 		if err := s.before.checkSuccessor(ctx, cfg, *s.resync, leaf, s.committer); err != nil {
 			return fmt.Errorf("resync: %w", err)
 		}
@@ -155,6 +163,7 @@ func (s *stagedCommit) checkPathLeaf(ctx context.Context, cfg *Config) error {
 	if err := checkLeafAlone(cfg, s.before.suite, leaf); err != nil {
 		return err
 	}
+	// RFC 9420, section 7.3: 2
 	if err := leaf.VerifySignature(s.before.suite, s.before.context.GroupID, s.committer); err != nil {
 		return fmt.Errorf("leaf %d: %w: %w", s.committer, ErrSignature, err)
 	}
@@ -173,6 +182,7 @@ func (s *stagedCommit) checkNewKeys() error {
 				return fmt.Errorf("node %d of the path: %w", k, err)
 			}
 		}
+		// RFC 9420, section 12.4.2: 9
 		if fresh[string(key)] {
 			return fmt.Errorf("%w: twice in the path", ErrDuplicateKey)
 		}
@@ -183,6 +193,7 @@ func (s *stagedCommit) checkNewKeys() error {
 		if n == nil || (s.external && x == treemath.Leaf(uint32(s.committer))) {
 			continue
 		}
+		// RFC 9420, section 12.4.2: 9
 		if fresh[string(s.tree.encryptionKey(x))] {
 			return fmt.Errorf("%w: node %d has an encryption key of the path", ErrDuplicateKey, x)
 		}
@@ -210,6 +221,7 @@ func (s *stagedCommit) finish(cfg *Config) error {
 	for _, u := range s.updated {
 		check[u.Index] = true
 	}
+	// RFC 9420, sections 12.2: 14; 13.4: 6, 10
 	if err := s.next.checkMembers(check, s.all); err != nil {
 		return err
 	}
@@ -230,8 +242,10 @@ func (st *state) checkAddress(groupID []byte, epoch uint64) error {
 	switch {
 	case !bytes.Equal(groupID, st.context.GroupID):
 		return ErrGroupID
+	// RFC 9420, sections 12.1: 1; 12.4.2: 1
 	case epoch < st.context.Epoch:
 		return fmt.Errorf("%w: %d, the group is in %d", ErrEpochPast, epoch, st.context.Epoch)
+	// RFC 9420, sections 12.1: 1; 12.4.2: 1
 	case epoch > st.context.Epoch:
 		return fmt.Errorf("%w: %d, the group is in %d", ErrEpochFuture, epoch, st.context.Epoch)
 	}

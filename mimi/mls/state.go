@@ -61,9 +61,11 @@ func (st *state) confirm(tag []byte) error {
 // section 12.4.3): the hub demands one with every commit.
 func (st *state) checkGroupInfo(gi *GroupInfo) error {
 	signer := st.tree.leaf(gi.Signer)
+	// RFC 9420, section 12.4.3.1: 6
 	if signer == nil {
 		return fmt.Errorf("%w: signer %d: %w", ErrGroupInfo, gi.Signer, ErrNotMember)
 	}
+	// RFC 9420, sections 12.4.3: 4; 12.4.3.1: 5, 6
 	if err := gi.VerifySignature(st.suite, signer.SignatureKey); err != nil {
 		return fmt.Errorf("%w: %w: %w", ErrGroupInfo, ErrSignature, err)
 	}
@@ -102,6 +104,7 @@ func stateFromGroupInfo(ctx context.Context, cfg *Config, gi *GroupInfo, nodes *
 		if nodes, err = gi.Extensions.RatchetTree(); err != nil {
 			return nil, err
 		}
+		// RFC 9420, section 12.4.3.1: 1
 		if nodes == nil {
 			return nil, ErrNoTree
 		}
@@ -110,6 +113,7 @@ func stateFromGroupInfo(ctx context.Context, cfg *Config, gi *GroupInfo, nodes *
 	if err != nil {
 		return nil, err
 	}
+	// RFC 9420, section 12.4.3.1: 9
 	if err := t.verifyForm(); err != nil {
 		return nil, err
 	}
@@ -117,6 +121,7 @@ func stateFromGroupInfo(ctx context.Context, cfg *Config, gi *GroupInfo, nodes *
 	if err != nil {
 		return nil, err
 	}
+	// RFC 9420, sections 12.4.3.1: 10; 12.4.3.3: 3
 	if !bytes.Equal(st.context.TreeHash, gi.GroupContext.TreeHash) {
 		return nil, ErrTreeHash
 	}
@@ -126,6 +131,7 @@ func stateFromGroupInfo(ctx context.Context, cfg *Config, gi *GroupInfo, nodes *
 	if err := st.checkGroupInfo(gi); err != nil {
 		return nil, err
 	}
+	// RFC 9420, sections 7.9.2: 1; 12.4.3.1: 11
 	if err := t.verifyParentHashes(); err != nil {
 		return nil, err
 	}

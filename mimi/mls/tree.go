@@ -31,6 +31,7 @@ func newTree(s *suite.Suite) *tree {
 // treeOf returns the tree with these nodes. Its form is that of a RatchetTree
 // that was decoded; nothing else is verified. maxLeaves bounds it.
 func treeOf(s *suite.Suite, nodes RatchetTree, maxLeaves int) (*tree, error) {
+	// RFC 9420, section 12.4.3.3: 2
 	if len(nodes) == 0 || nodes[len(nodes)-1] == nil {
 		return nil, fmt.Errorf("%w: the last node is blank", ErrTreeForm)
 	}
@@ -52,6 +53,7 @@ func treeOf(s *suite.Suite, nodes RatchetTree, maxLeaves int) (*tree, error) {
 // ratchetTree returns the nodes without the blank ones at the end.
 func (t *tree) ratchetTree() RatchetTree {
 	end := len(t.nodes)
+	// RFC 9420, section 12.4.3.3: 1
 	for end > 0 && t.nodes[end-1] == nil {
 		end--
 	}

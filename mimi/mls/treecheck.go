@@ -28,6 +28,7 @@ func (t *tree) verifyForm() error {
 		if err := t.suite.CheckHPKEKey(key); err != nil {
 			return fmt.Errorf("node %d: %w", x, err)
 		}
+		// RFC 9420, section 12.4.3.1: 14
 		if other, ok := keys[string(key)]; ok {
 			return fmt.Errorf("%w: nodes %d and %d have the same encryption key", ErrDuplicateKey, other, x)
 		}
@@ -44,6 +45,7 @@ func (t *tree) verifyForm() error {
 // verifyUnmerged checks the unmerged leaves of the parent node at x.
 func (t *tree) verifyUnmerged(x treemath.Node, p *ParentNode) error {
 	for _, i := range p.UnmergedLeaves {
+		// RFC 9420, section 12.4.3.1: 12
 		if !x.Covers(uint32(i)) || t.leaf(i) == nil {
 			return fmt.Errorf("%w: unmerged leaf %d of node %d is not a member below it", ErrUnmergedLeaves, i, x)
 		}
@@ -52,6 +54,7 @@ func (t *tree) verifyUnmerged(x treemath.Node, p *ParentNode) error {
 			if between == nil {
 				continue
 			}
+			// RFC 9420, section 12.4.3.1: 13
 			if _, ok := slices.BinarySearch(between.UnmergedLeaves, i); !ok {
 				return fmt.Errorf("%w: leaf %d is unmerged at node %d, but not at node %d below it", ErrUnmergedLeaves, i, x, y)
 			}

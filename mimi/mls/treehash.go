@@ -44,6 +44,7 @@ func (t *tree) hashWithout(x treemath.Node, without []LeafIndex) ([]byte, error)
 	if x.IsLeaf() {
 		input := binary.BigEndian.AppendUint32([]byte{nodeTypeLeaf}, x.LeafIndex())
 		l := t.leaf(LeafIndex(x.LeafIndex()))
+		// RFC 9420, section 7.8: 1
 		if l == nil || len(without) > 0 {
 			return t.suite.Hash(input, []byte{0}), nil
 		}
@@ -156,6 +157,7 @@ func (t *tree) verifyParentHashes() error {
 				chains++
 			}
 		}
+		// RFC 9420, sections 7.9.2: 1; 12.4.3.1: 11
 		if chains != 1 {
 			return fmt.Errorf("%w: node %d has %d chains to a leaf", ErrParentHash, x, chains)
 		}

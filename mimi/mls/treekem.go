@@ -44,6 +44,8 @@ func derivePath(s *suite.Suite, first suite.Secret, nodes []treemath.Node) (*pat
 }
 
 // erase overwrites the secrets of the path; its keys stay.
+//
+// RFC 9420, sections 7.5: 6; 9.2: 3
 func (p *path) erase() {
 	for i := range p.secrets {
 		p.secrets[i].Erase()
@@ -86,6 +88,7 @@ func (t *tree) recipients(copath treemath.Node, added map[LeafIndex]bool) []tree
 	}
 	kept := all[:0]
 	for _, x := range all {
+		// RFC 9420, sections 7.5: 2; 7.6: 1
 		if !x.IsLeaf() || !added[LeafIndex(x.LeafIndex())] {
 			kept = append(kept, x)
 		}
@@ -164,6 +167,7 @@ func (t *tree) checkPathForm(steps []pathStep, update *UpdatePath, added map[Lea
 		return fmt.Errorf("%w: %d nodes, want %d", ErrPathForm, len(update.Nodes), len(steps))
 	}
 	for k, step := range steps {
+		// RFC 9420, section 7.6: 2
 		if got, want := len(update.Nodes[k].EncryptedPathSecret), len(t.recipients(step.copath, added)); got != want {
 			return fmt.Errorf("%w: %d ciphertexts for node %d, want %d", ErrPathForm, got, step.node, want)
 		}
@@ -211,6 +215,7 @@ func (t *tree) followPath(first suite.Secret, steps []pathStep, nodes []UpdatePa
 		return nil, err
 	}
 	for k, nk := range p.keys {
+		// RFC 9420, sections 7.5: 4; 12.4.3.1: 16
 		if !bytes.Equal(nk.key.Public(), nodes[k].EncryptionKey) {
 			p.erase()
 			return nil, fmt.Errorf("%w: node %d has another public key", ErrPathSecret, nk.node)

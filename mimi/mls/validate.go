@@ -14,22 +14,28 @@ import (
 // acceptable lifetime. The signature is checked elsewhere, since it depends on
 // the group.
 func checkLeafAlone(cfg *Config, s *suite.Suite, l *LeafNode) error {
+	// RFC 9420, section 10: 2
 	if err := s.CheckHPKEKey(l.EncryptionKey); err != nil {
 		return fmt.Errorf("encryption key: %w", err)
 	}
+	// RFC 9420, sections 5.1.2: 1; 10: 2
 	if err := s.CheckSignatureKey(l.SignatureKey); err != nil {
 		return fmt.Errorf("signature key: %w", err)
 	}
 	c := &l.Capabilities
 	switch {
+	// RFC 9420, section 7.2: 2
 	case !slices.Contains(c.Versions, MLS10):
 		return fmt.Errorf("%w: version mls10 is not listed", ErrCapabilities)
+	// RFC 9420, sections 7.2: 2; 7.3: 3
 	case !slices.Contains(c.CipherSuites, s.ID()):
 		return fmt.Errorf("%w: cipher suite %v is not listed", ErrCapabilities, s.ID())
+	// RFC 9420, section 7.2: 3
 	case !slices.Contains(c.Credentials, l.Credential.Type):
 		return fmt.Errorf("%w: the leaf's own credential type 0x%04x is not listed", ErrCapabilities, uint16(l.Credential.Type))
 	}
 	for _, e := range l.Extensions {
+		// RFC 9420, sections 7.2: 3; 7.3: 8; 10: 6
 		if !c.supportsExtension(e.Type) {
 			return fmt.Errorf("%w: the leaf's own extension 0x%04x is not listed", ErrCapabilities, uint16(e.Type))
 		}
@@ -41,6 +47,7 @@ func checkLeafAlone(cfg *Config, s *suite.Suite, l *LeafNode) error {
 		return nil
 	}
 	longest := cfg.Limits.MaxLifetime
+	// RFC 9420, sections 7.2: 5; 7.3: 6
 	if l.NotAfter < l.NotBefore || (longest >= 0 && l.NotAfter-l.NotBefore > uint64(longest/time.Second)) {
 		return fmt.Errorf("%w: %d to %d", ErrLifetime, l.NotBefore, l.NotAfter)
 	}
@@ -56,6 +63,7 @@ func checkLifetime(cfg *Config, l *LeafNode, skew time.Duration) error {
 	}
 	now := cfg.Now()
 	from, to := now.Add(skew).Unix(), now.Add(-skew).Unix()
+	// RFC 9420, section 7.3: 6
 	if from < 0 || l.NotBefore > uint64(from) || (to > 0 && l.NotAfter < uint64(to)) {
 		return fmt.Errorf("%w: valid from %d to %d, now is %d", ErrLifetime, l.NotBefore, l.NotAfter, now.Unix())
 	}
@@ -85,26 +93,33 @@ func ValidateKeyPackage(ctx context.Context, cfg Config, kp *KeyPackage) error {
 
 // checkKeyPackage checks what RFC 9420, section 10.1, says, without policy.
 func checkKeyPackage(cfg *Config, s *suite.Suite, kp *KeyPackage) error {
+	// RFC 9420, section 10.1: 1
 	if kp.Version != MLS10 || kp.CipherSuite != s.ID() {
 		return fmt.Errorf("%w: version %d, %v", ErrKeyPackageSuite, kp.Version, kp.CipherSuite)
 	}
+	// RFC 9420, sections 7.3: 9, 10; 10: 5
 	if kp.LeafNode.Source != LeafNodeSourceKeyPackage {
 		return fmt.Errorf("%w: %d in a KeyPackage", ErrLeafSource, kp.LeafNode.Source)
 	}
+	// RFC 9420, section 10.1: 2
 	if err := checkLeafAlone(cfg, s, &kp.LeafNode); err != nil {
 		return err
 	}
+	// RFC 9420, section 10: 1
 	if err := s.CheckHPKEKey(kp.InitKey); err != nil {
 		return fmt.Errorf("init key: %w", err)
 	}
+	// RFC 9420, section 10.1: 4
 	if slices.Equal(kp.InitKey, kp.LeafNode.EncryptionKey) {
 		return fmt.Errorf("%w: it is the init key of its KeyPackage", ErrSameEncryption)
 	}
 	for _, e := range kp.Extensions {
+		// RFC 9420, section 10: 6
 		if !kp.LeafNode.Capabilities.supportsExtension(e.Type) {
 			return fmt.Errorf("%w: extension 0x%04x of the KeyPackage is not listed", ErrCapabilities, uint16(e.Type))
 		}
 	}
+	// RFC 9420, sections 7.3: 2; 10: 3; 10.1: 3
 	if err := kp.VerifySignatures(s); err != nil {
 		return fmt.Errorf("KeyPackage: %w: %w", ErrSignature, err)
 	}
@@ -112,6 +127,7 @@ func checkKeyPackage(cfg *Config, s *suite.Suite, kp *KeyPackage) error {
 }
 
 func (c *Config) validateCredential(ctx context.Context, l *LeafNode) error {
+	// RFC 9420, sections 5.3.1: 1; 7.3: 1
 	if err := c.Policy.ValidateCredential(ctx, l.Credential, l.SignatureKey); err != nil {
 		return fmt.Errorf("%w: %w", ErrCredential, policyError("ValidateCredential", err))
 	}
@@ -123,21 +139,25 @@ func (c *Config) validateCredential(ctx context.Context, l *LeafNode) error {
 func (st *state) supports(l *LeafNode) error {
 	c := &l.Capabilities
 	for _, e := range st.context.Extensions {
+		// RFC 9420, sections 12.4.3: 2; 13.4: 7, 8, 9
 		if !c.supportsExtension(e.Type) {
 			return fmt.Errorf("%w: GroupContext extension 0x%04x", ErrUnsupported, uint16(e.Type))
 		}
 	}
 	for _, t := range st.required.Extensions {
+		// RFC 9420, section 7.3: 4
 		if !c.supportsExtension(t) {
 			return fmt.Errorf("%w: required extension 0x%04x", ErrUnsupported, uint16(t))
 		}
 	}
 	for _, t := range st.required.Proposals {
+		// RFC 9420, section 7.3: 4
 		if !c.supportsProposal(t) {
 			return fmt.Errorf("%w: required %v", ErrUnsupported, t)
 		}
 	}
 	for _, t := range st.required.Credentials {
+		// RFC 9420, section 7.3: 4
 		if !slices.Contains(c.Credentials, t) {
 			return fmt.Errorf("%w: required credential type 0x%04x", ErrUnsupported, uint16(t))
 		}
@@ -192,10 +212,12 @@ func (st *state) checkMembers(check map[LeafIndex]bool, all bool) error {
 	})
 	var err error
 	st.tree.members(func(i LeafIndex, l *LeafNode) bool {
+		// RFC 9420, sections 7.3: 13; 12.2: 7, 8, 14
 		if j, ok := signature[string(l.SignatureKey)]; ok && j != i {
 			err = fmt.Errorf("%w: leaves %d and %d have the same signature key", ErrDuplicateKey, i, j)
 			return false
 		}
+		// RFC 9420, sections 7.3: 13; 12.2: 14
 		if j, ok := encryption[string(l.EncryptionKey)]; ok && j != i {
 			err = fmt.Errorf("%w: leaves %d and %d have the same encryption key", ErrDuplicateKey, i, j)
 			return false
@@ -209,6 +231,7 @@ func (st *state) checkMembers(check map[LeafIndex]bool, all bool) error {
 			}
 		}
 		for _, t := range need {
+			// RFC 9420, section 7.3: 5
 			if !slices.Contains(l.Capabilities.Credentials, t) {
 				err = fmt.Errorf("%w: leaf %d does not support credential type 0x%04x, which is in use", ErrCapabilities, i, uint16(t))
 				return false
@@ -225,6 +248,7 @@ func (st *state) validateAll(ctx context.Context, cfg *Config) error {
 	var err error
 	st.tree.members(func(i LeafIndex, l *LeafNode) bool {
 		if err = checkLeafAlone(cfg, st.suite, l); err == nil {
+			// RFC 9420, section 7.3: 2
 			if err = l.VerifySignature(st.suite, st.context.GroupID, i); err != nil {
 				err = fmt.Errorf("%w: %w", ErrSignature, err)
 			}
@@ -245,6 +269,7 @@ func (st *state) validateAll(ctx context.Context, cfg *Config) error {
 		return err
 	}
 	for _, s := range senders {
+		// RFC 9420, section 5.3.1: 1
 		if err := cfg.Policy.ValidateCredential(ctx, s.Credential, s.SignatureKey); err != nil {
 			return fmt.Errorf("%w: external sender: %w", ErrCredential, policyError("ValidateCredential", err))
 		}

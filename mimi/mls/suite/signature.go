@@ -158,6 +158,7 @@ func (s ed25519Scheme) verify(public, content, signature []byte) error {
 	if err := s.check(public); err != nil {
 		return err
 	}
+	// RFC 9420, section 5.1.2: 1
 	if !ed25519.Verify(public, content, signature) {
 		return ErrSignature
 	}
@@ -212,6 +213,7 @@ func (s p256Scheme) verify(public, content, signature []byte) error {
 		return err
 	}
 	digest := sha256.Sum256(content)
+	// RFC 9420, section 5.1.2: 1
 	if !ecdsa.VerifyASN1(k, digest[:], signature) {
 		return ErrSignature
 	}

@@ -47,6 +47,7 @@ func (t *Tree) forward(id ratchetID, r *ratchet, start func(), generation uint32
 	secret.Erase()
 	return &Key{generation, k.key, k.nonce, func() {
 		start()
+		// RFC 9420, section 9.2: 5
 		r.secret.Erase()
 		r.secret, r.next = after, generation+1
 		for g, s := range skipped {

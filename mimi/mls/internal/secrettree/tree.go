@@ -135,6 +135,7 @@ func (t *Tree) Take(leaf uint32) (suite.Secret, error) {
 }
 
 func (t *Tree) settle(beside map[treemath.Node]suite.Secret, from treemath.Node) {
+	// RFC 9420, section 9.2: 4
 	t.dropNode(from)
 	for x, s := range beside {
 		t.setNode(x, s)
@@ -211,6 +212,7 @@ func (t *Tree) Get(leaf uint32, kind Kind, generation uint32) (*Key, error) {
 		return t.forward(id, r, start, generation)
 	}
 	k, ok := r.skipped[generation]
+	// RFC 9420, sections 9.1: 1; 9.2: 6
 	if !ok {
 		return nil, ErrConsumed
 	}

@@ -14,13 +14,15 @@ TOOL := go tool -modfile=tools/go.mod
 LOCAL := github.com/mimi-gateway/mimi-gateway
 STAGES := lint unit race e2e
 
-.PHONY: help build demo test full lint unit race e2e fuzz example clean
+.PHONY: help build demo test full lint unit race e2e faults fuzz vectors vuln example clean
 
 help:
 	@echo "make demo   two homeservers, two gateways, and the story between them"
 	@echo "make test   $(STAGES), with the time of each"
-	@echo "make full   make test, and what takes longer"
+	@echo "make full   make test, the faults, and 20 s for every decoder"
+	@echo "make faults the story with each fault of the lab, which has to break it"
 	@echo "make fuzz   every decoder, FUZZTIME=$(FUZZTIME) each"
+	@echo "make vuln   known vulnerabilities in what is linked"
 	@echo "make build  bin/mimi-gateway and bin/mimi-lab"
 
 build:
@@ -34,37 +36,75 @@ demo:
 	@go run ./cmd/mimi-lab demo
 
 test:
-	@for stage in $(STAGES); do \
-	  echo "=== $$stage"; begin=$$SECONDS; \
-	  $(MAKE) $$stage || { echo "=== $$stage failed after $$((SECONDS - begin)) s"; exit 1; }; \
-	  echo "=== $$stage: $$((SECONDS - begin)) s"; \
-	done
+	@$(call run-stages,$(STAGES))
 
-full: test
+full:
+	@$(call run-stages,$(STAGES) faults)
 	@$(MAKE) fuzz FUZZTIME=20s
 
+# run-stages makes one target after the other, and says how long each takes.
+define run-stages
+summary=; for stage in $(1); do \
+  echo "=== $$stage"; begin=$$SECONDS; \
+  $(MAKE) $$stage || { echo "=== $$stage failed after $$((SECONDS - begin)) s"; exit 1; }; \
+  echo "=== $$stage: $$((SECONDS - begin)) s"; summary="$$summary $$stage $$((SECONDS - begin)) s,"; \
+done; \
+echo "===$$summary all $$SECONDS s"
+endef
+
+# What the build tag "lab" adds is in few packages, but changes what others see.
 lint:
 	@bad=$$($(TOOL) gofumpt -l .); [ -z "$$bad" ] || { echo "gofumpt:"; echo "$$bad"; exit 1; }
 	@bad=$$($(TOOL) goimports -local $(LOCAL) -l .); [ -z "$$bad" ] || { echo "goimports:"; echo "$$bad"; exit 1; }
 	go vet ./...
-	go vet -tags=goolm,lab ./cmd/...
-	go -C tools vet ./...
+	go vet -tags=goolm,lab ./...
 	$(TOOL) staticcheck ./...
+	$(TOOL) staticcheck -tags=goolm,lab ./...
+	go -C tools vet ./...
+	go -C tools tool staticcheck ./...
 	go test -count=1 -run '^TestImports$$' .
 	go mod tidy -diff
+	go -C tools mod tidy -diff
 
-unit:
+unit: vectors
 	go test ./...
-	go test -tags=goolm,lab ./cmd/mimi-gateway
+	go test -tags=goolm,lab ./cmd/...
+	go -C tools test ./...
 
+# Without the official vectors of MLS their tests would be skipped. They come in
+# the archive of a module, unless MLS_TEST_VECTORS names a folder.
+vectors:
+	@[ -n "$${MLS_TEST_VECTORS:-}" ] || go -C interop/vectors mod download
+
+# With -short, the crashes of mimi/client are a sample: "unit" has all of them.
 race:
-	go test -race -shuffle=on ./mimi/...
+	go test -race -shuffle=on -short ./mimi/...
 
+# The first story needs no homeservers, and breaks sooner.
 e2e:
-	@go run ./cmd/mimi-lab demo --report out/e2e
+	@mkdir -p out/bin
+	go build -o out/bin/ ./cmd/mimi-gateway ./cmd/mimi-lab
+	@out/bin/mimi-lab demo --no-matrix --report out/e2e-engines
+	@out/bin/mimi-lab demo --gateway out/bin/mimi-gateway --report out/e2e
+
+faults:
+	@mkdir -p out/lab
+	go build -tags=goolm,lab -o out/lab/ ./cmd/mimi-gateway ./cmd/mimi-lab
+	@tools/faults/run out/lab
 
 fuzz:
 	@go -C tools run ./fuzz -root .. -fuzztime $(FUZZTIME)
+
+# govulncheck ends with status 3 if it found something, and with 1 if it could not
+# look, as when its database is out of reach.
+vuln:
+	@status=0; $(TOOL) govulncheck $(if $(VULNDB),-db=$(VULNDB)) ./... || status=$$?; \
+	case $$status in \
+	0) ;; \
+	3) echo "vuln: the vulnerabilities above reach this code"; exit 1 ;; \
+	*) echo "vuln: not checked (govulncheck ended with status $$status). It needs the Go vulnerability" \
+	     "database, or VULNDB=file:///folder with a copy of it."; exit 1 ;; \
+	esac
 
 example:
 	@go run ./cmd/mimi-gateway -e -c - > example-config.yaml

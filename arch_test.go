@@ -97,15 +97,7 @@ var imports = map[string][]string{
 // cache only notices changes in files which the test process opens.
 func TestImports(t *testing.T) {
 	seen := map[string]bool{}
-	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir() && path != "." && skipped(path):
-			return filepath.SkipDir
-		case d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
-			return nil
-		}
+	eachSource(t, func(path string) error {
 		name := filepath.ToSlash(filepath.Dir(path))
 		allowed, ok := imports[name]
 		if !ok && !seen[name] {
@@ -127,13 +119,30 @@ func TestImports(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name := range imports {
 		if !seen[name] {
 			t.Errorf("import rule for %s, which does not exist", name)
 		}
+	}
+}
+
+// eachSource calls do with the path of each source file of this module that is
+// not a test.
+func eachSource(t *testing.T, do func(path string) error) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != "." && skipped(path):
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		return do(path)
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -2,7 +2,7 @@ package gateway_test
 
 import (
 	"bytes"
-	"io/fs"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,21 +20,12 @@ var faultWords = []string{"plaintext-name", "reuse-pseudonym", "keep-removed", "
 // go command reads for a test.
 func watchSources(t *testing.T) {
 	t.Helper()
-	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir() && path != "." && skipped(path):
-			return filepath.SkipDir
-		case d.IsDir() || strings.HasSuffix(path, "_test.go"):
-			return nil
-		case strings.HasSuffix(path, ".go"), path == "go.mod", path == "go.sum":
-			_, err := os.Stat(path)
-			return err
-		}
-		return nil
-	})
-	if err != nil {
+	stat := func(path string) error {
+		_, err := os.Stat(path)
+		return err
+	}
+	eachSource(t, stat)
+	if err := errors.Join(stat("go.mod"), stat("go.sum")); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -116,6 +116,10 @@ func (d *demo) chat(ctx context.Context) error {
 	if err := d.expected.Check("Alice sees the reply at her message", err); err != nil {
 		return err
 	}
+	once := bob.count(bob.direct, "Curiouser and curiouser!")
+	if err := d.expected.That("Bob has seen Alice's message once", once == 1, "he has seen it %d times", once); err != nil {
+		return err
+	}
 	if err := d.edits(ctx, first, atBob.ID); err != nil {
 		return err
 	}

@@ -73,13 +73,13 @@ type demo struct {
 	expected *expect.List
 
 	alice, anna, carol *person // of alpha
-	bob, ben           *person // of beta
+	bob, ben, dinah    *person // of beta
 	// said are the texts that must not be found in the traffic.
 	said []string
 }
 
 // people returns everybody.
-func (d *demo) people() []*person { return []*person{d.alice, d.anna, d.carol, d.bob, d.ben} }
+func (d *demo) people() []*person { return []*person{d.alice, d.anna, d.carol, d.bob, d.ben, d.dinah} }
 
 func playDemo(ctx context.Context, opts *demoOptions, out io.Writer) (err error) {
 	story := transcript.New(out)
@@ -146,6 +146,7 @@ func (d *demo) meetTheBots(ctx context.Context) error {
 		{&d.carol, alpha, "carol.danvers", "Carol Danvers"},
 		{&d.bob, beta, "bob.dodgson", "Bob Dodgson"},
 		{&d.ben, beta, "ben.gunn.island", "Ben Gunn"},
+		{&d.dinah, beta, "dinah.the.cat", "Dinah Kitten"},
 	} {
 		c, err := p.site.addPerson(ctx, p.localpart, p.name)
 		if err != nil {

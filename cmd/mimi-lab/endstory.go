@@ -160,7 +160,9 @@ func (d *demo) hubsView(ctx context.Context) error {
 	if err := d.expected.That("the scanner finds Bob's address where it has to be: in the question to his own provider", named > 0, "it found none"); err != nil {
 		return err
 	}
-	return d.expected.That("no provider received a name, an address or a text of the other's people", len(hits) == 0, "%s", strings.Join(hits, "; "))
+	const shown = 5
+	return d.expected.That("no provider received a name, an address or a text of the other's people", len(hits) == 0,
+		"%d times; %s", len(hits), strings.Join(hits[:min(len(hits), shown)], "; "))
 }
 
 // pseudonyms checks the rosters of a hub.

@@ -196,7 +196,9 @@ func TestSender(t *testing.T) {
 		commit := w.Make(bob).Request.ProposalOrCommit
 		proposal := w.MakeProposals(carol, w.Leave(carol)...).ProposalOrCommit
 		for _, req := range []*protocol.UpdateRequest{
-			{}, {ProposalOrCommit: mls.MLSMessage{Welcome: &mls.Welcome{}}}, {ProposalOrCommit: proposal, MoreProposals: []mls.MLSMessage{commit}},
+			{},
+			{ProposalOrCommit: mls.MLSMessage{Welcome: &mls.Welcome{}}},
+			{ProposalOrCommit: proposal, MoreProposals: []mls.MLSMessage{commit}},
 			{ProposalOrCommit: proposal, MoreProposals: []mls.MLSMessage{{}}},
 		} {
 			if _, err := w.hub.Update(t.Context(), "b.example", w.Room, req); !errors.Is(err, protocol.ErrMalformed) {

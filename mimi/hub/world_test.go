@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -18,7 +19,6 @@ import (
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/hub"
-	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
@@ -46,6 +46,7 @@ type world struct {
 	store *storetest.HubStore
 	hub   *hub.Hub
 	net   *network
+	clock *clock
 	limit hub.Limits
 	codes int
 }
@@ -54,7 +55,7 @@ type world struct {
 func start(t testing.TB, limits hub.Limits) *world {
 	t.Helper()
 	w := &world{World: mmrtest.Start(t, nil), t: t, store: storetest.NewHub(), net: newNetwork(), limit: limits}
-	w.Hub, w.Joining = w, w.admit
+	w.Hub, w.Joining, w.clock = w, w.admit, &clock{ManualClock: w.Clock, housekeeping: make(chan struct{}, 100), paused: make(chan struct{}, 1)}
 	w.restart()
 	t.Cleanup(func() { w.hub.Stop() })
 	return w
@@ -92,7 +93,7 @@ func (w *world) another() *hub.Hub {
 			}
 			return mmrtest.HubKey(w.t, w.Suite), nil
 		},
-		Clock: w.Clock, Random: rand.Reader, Log: slog.New(slog.DiscardHandler), Limits: w.limit,
+		Clock: w.clock, Random: rand.Reader, Log: slog.New(slog.DiscardHandler), Limits: w.limit,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -246,11 +247,54 @@ func wantWrongEpoch(t testing.TB, err error, current uint64) {
 	}
 }
 
+// A clock is a manual one that can let the pauses between attempts to deliver pass
+// at once.
+type clock struct {
+	*mimi.ManualClock
+	mu        sync.Mutex
+	impatient bool
+	pauses    []time.Duration
+	paused    chan struct{} // has an element if there was a pause
+	// housekeeping has an element for each time that it is due once more.
+	housekeeping chan struct{}
+}
+
+// AfterFunc implements [mimi.Clock].
+func (c *clock) AfterFunc(d time.Duration, f func()) func() bool {
+	limits := hub.DefaultLimits()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch d {
+	case limits.Delivery:
+		return c.ManualClock.AfterFunc(d, f)
+	case time.Hour: // housekeeping
+		defer func() { c.housekeeping <- struct{}{} }()
+		return c.ManualClock.AfterFunc(d, f)
+	}
+	c.pauses = append(c.pauses, d)
+	select {
+	case c.paused <- struct{}{}:
+	default:
+	}
+	if c.impatient {
+		return c.ManualClock.AfterFunc(0, f)
+	}
+	return c.ManualClock.AfterFunc(d, f)
+}
+
+// hurry lets pauses pass at once from now on.
+func (c *clock) hurry() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.impatient = true
+}
+
 // A network takes what the hub delivers.
 type network struct {
 	mu sync.Mutex
-	// got are the bodies that each provider has acknowledged, in order, tried how
-	// often it was asked.
+	// got are the bodies that each provider has acknowledged, in order, those that
+	// came again left out: a provider recognises them. tried is how often it was
+	// asked.
 	got   map[string][]received
 	tried map[string]int
 	// fail decides what becomes of a delivery; nil is success.
@@ -282,7 +326,8 @@ func (n *network) Notify(ctx context.Context, domain string, room mimi.URI, body
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.tried[domain]++
-	if err == nil {
+	same := func(r received) bool { return r.room == room && bytes.Equal(r.body, body) }
+	if err == nil && !slices.ContainsFunc(n.got[domain], same) {
 		n.got[domain] = append(n.got[domain], received{room, slices.Clone(body)})
 	}
 	close(n.grown)
@@ -352,6 +397,3 @@ func targetsOf(m *protocol.MinimalMetadataFanout) []mimi.URI {
 }
 
 var _ mmrtest.Hub = (*world)(nil)
-
-// wrapperOf is the newest wrapper key that the members have.
-func (w *world) wrapperOf(domain string) identity.WrapperKey { return w.Nodes[domain].Ring.Newest() }

@@ -81,25 +81,28 @@ type Disclosure struct {
 // Limits bounds sizes, counts and times. Each has a safe default; zero and
 // negative values are refused, so that no limit is switched off by accident.
 type Limits struct {
-	// RequestBytes bounds the body of one request from a peer.
-	RequestBytes int64 `yaml:"request_bytes"`
-	// RequestTimeout bounds the handling of one request from a peer.
+	// RequestTimeout bounds the handling of one request from a provider.
 	RequestTimeout time.Duration `yaml:"request_timeout"`
-	// PeerRequestsPerMinute bounds requests of one peer.
-	PeerRequestsPerMinute int `yaml:"peer_requests_per_minute"`
-	// PeerConnections bounds the open connections of one peer.
-	PeerConnections int `yaml:"peer_connections"`
-	// RoomParticipants bounds the participants of a room hosted here.
+	// PeerRequests bounds the requests of one provider under way.
+	PeerRequests int `yaml:"peer_requests"`
+	// Requests bounds the requests of all providers under way.
+	Requests int `yaml:"requests"`
+	// Connections bounds the TCP connections of all providers.
+	Connections int `yaml:"connections"`
+	// BodyBytes bounds the bodies of all requests under way, together.
+	BodyBytes int64 `yaml:"body_bytes"`
+	// MessageBytes bounds one message in a room that is hosted here.
+	MessageBytes int `yaml:"message_bytes"`
+	// RoomParticipants bounds the participants of a room that is made here.
 	RoomParticipants int `yaml:"room_participants"`
 	// RoomsPerUser bounds the rooms one local user takes part in.
 	RoomsPerUser int `yaml:"rooms_per_user"`
-	// KeyPackagesPerUser bounds the unused KeyPackages kept for a local user.
-	KeyPackagesPerUser int `yaml:"key_packages_per_user"`
-	// PendingConnections bounds the unanswered connection requests kept for a
-	// local user.
-	PendingConnections int `yaml:"pending_connections"`
-	// QueueBytes bounds what waits for delivery to one peer.
-	QueueBytes int64 `yaml:"queue_bytes"`
+	// ConnectionRequests bounds the connection requests that wait for a local
+	// user's decision.
+	ConnectionRequests int `yaml:"connection_requests"`
+	// KeyPackageSets bounds the sets of KeyPackages that one contact of a local
+	// user can fetch in an hour.
+	KeyPackageSets int `yaml:"key_package_sets"`
 }
 
 // Metrics describes the listener for Prometheus.
@@ -118,15 +121,16 @@ func Default() Config {
 		KeyFile:       "mimi-gateway.key",
 		Disclosure:    Disclosure{Notice: true, StateEvent: true},
 		Limits: Limits{
-			RequestBytes:          4 << 20,
-			RequestTimeout:        30 * time.Second,
-			PeerRequestsPerMinute: 6000,
-			PeerConnections:       64,
-			RoomParticipants:      1000,
-			RoomsPerUser:          1000,
-			KeyPackagesPerUser:    200,
-			PendingConnections:    50,
-			QueueBytes:            256 << 20,
+			RequestTimeout:     30 * time.Second,
+			PeerRequests:       16,
+			Requests:           128,
+			Connections:        512,
+			BodyBytes:          256 << 20,
+			MessageBytes:       1 << 20,
+			RoomParticipants:   1000,
+			RoomsPerUser:       1000,
+			ConnectionRequests: 50,
+			KeyPackageSets:     20,
 		},
 	}
 }

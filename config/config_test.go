@@ -46,7 +46,7 @@ func TestInvalidFields(t *testing.T) {
 		"oneself as peer":  {"network.peers.mimi.alpha.localhost", func(c *Config) { c.Peers = map[string]Peer{c.Domain: {Address: "127.0.0.1:1"}} }},
 		"provisioning":     {"network.auto_provision", func(c *Config) { c.AutoProvision = "yes" }},
 		"no key file":      {"network.key_file", func(c *Config) { c.KeyFile = "" }},
-		"limit of zero":    {"network.limits.request_bytes", func(c *Config) { c.Limits.RequestBytes = 0 }},
+		"limit of zero":    {"network.limits.body_bytes", func(c *Config) { c.Limits.BodyBytes = 0 }},
 		"negative limit":   {"network.limits.request_timeout", func(c *Config) { c.Limits.RequestTimeout = -1 }},
 		"metrics":          {"network.metrics.address", func(c *Config) { c.Metrics.Address = "9100" }},
 	} {
@@ -68,7 +68,7 @@ func TestInvalidFields(t *testing.T) {
 func TestAllErrorsAtOnce(t *testing.T) {
 	var c Config
 	err := c.Validate()
-	for _, key := range []string{"domain", "listen.address", "listen.cert_file", "listen.key_file", "auto_provision", "key_file", "limits.queue_bytes"} {
+	for _, key := range []string{"domain", "listen.address", "listen.cert_file", "listen.key_file", "auto_provision", "key_file", "limits.body_bytes"} {
 		if err == nil || !strings.Contains(err.Error(), "network."+key+": ") {
 			t.Errorf("the error does not name network.%s:\n%v", key, err)
 		}

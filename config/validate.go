@@ -57,15 +57,16 @@ func (l *Limits) validate(p *problems) {
 		key   string
 		value int64
 	}{
-		{"request_bytes", l.RequestBytes},
 		{"request_timeout", int64(l.RequestTimeout)},
-		{"peer_requests_per_minute", int64(l.PeerRequestsPerMinute)},
-		{"peer_connections", int64(l.PeerConnections)},
+		{"peer_requests", int64(l.PeerRequests)},
+		{"requests", int64(l.Requests)},
+		{"connections", int64(l.Connections)},
+		{"body_bytes", l.BodyBytes},
+		{"message_bytes", int64(l.MessageBytes)},
 		{"room_participants", int64(l.RoomParticipants)},
 		{"rooms_per_user", int64(l.RoomsPerUser)},
-		{"key_packages_per_user", int64(l.KeyPackagesPerUser)},
-		{"pending_connections", int64(l.PendingConnections)},
-		{"queue_bytes", l.QueueBytes},
+		{"connection_requests", int64(l.ConnectionRequests)},
+		{"key_package_sets", int64(l.KeyPackageSets)},
 	} {
 		if limit.value <= 0 {
 			p.check("limits."+limit.key, "must be greater than zero; remove the line for the default")

@@ -24,7 +24,11 @@ var ErrInUse = errors.New("mapping: another process uses this database")
 //
 // It holds a descriptor and not an [os.File]: that would be closed, and the lock
 // given up, as soon as nobody refers to it any more.
-type Claimed struct{ lock int }
+type Claimed struct {
+	lock int
+	// empty says that the database had nothing in it when it was claimed.
+	empty bool
+}
 
 // Claim prepares the database file that pool names, before anything opens it.
 //
@@ -62,7 +66,20 @@ func Claim(pool dbutil.PoolConfig) (*Claimed, error) {
 	if err != nil {
 		return nil, errors.Join(err, syscall.Close(lock))
 	}
-	return &Claimed{lock}, nil
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("mapping: inspect database file: %w", err), syscall.Close(lock))
+	}
+	return &Claimed{lock, info.Size() == 0}, nil
+}
+
+// LoadKeyFile is the function [LoadKeyFile] for the database: it makes a key file
+// only for a database that is new. What a lost key has sealed no new one opens.
+func (c *Claimed) LoadKeyFile(path string) (Keys, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !c.empty {
+		return Keys{}, fmt.Errorf("%w: the key file %s is missing; put back the one that belongs to the database", ErrKey, path)
+	}
+	return LoadKeyFile(path)
 }
 
 // Release lets other processes claim the database. It must be closed by then.

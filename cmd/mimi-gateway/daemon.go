@@ -65,7 +65,7 @@ func runDaemon(ctx context.Context, opts *options) error {
 			log.Warn().Err(err).Msg("Failed to release the database")
 		}
 	}()
-	keys, err := mapping.LoadKeyFile(s.network.KeyFile)
+	keys, err := claimed.LoadKeyFile(s.network.KeyFile)
 	if err != nil {
 		return fail(exitDatabase, "network.key_file: %w", err)
 	}

@@ -70,7 +70,7 @@ func TestInvalidConfigNamesAllKeys(t *testing.T) {
 }
 
 func TestRefusedSettings(t *testing.T) {
-	const sqlite = "uri: file:mimi-gateway.db?_txlock=immediate"
+	const sqlite = "uri: file:mimi-gateway.db?_txlock=immediate&_secure_delete=on"
 	for name, test := range map[string]struct{ old, new, key string }{
 		"postgres URI":    {sqlite, "uri: postgres://u:p@h/d", "database.uri: PostgreSQL is not supported"},
 		"postgres type":   {"type: sqlite3-fk-wal-fullsync", "type: postgres", "database.uri: PostgreSQL is not supported"},

@@ -167,7 +167,7 @@ func (e *engine) start(ctx context.Context) error {
 	if e.db, err = dbutil.NewFromConfig("mimi-lab", dbutil.Config{PoolConfig: pool}, dbutil.NoopLogger); err != nil {
 		return err
 	}
-	keys, err := mapping.LoadKeyFile(e.settings.KeyFile)
+	keys, err := e.claim.LoadKeyFile(e.settings.KeyFile)
 	if err != nil {
 		return err
 	}

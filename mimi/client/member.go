@@ -235,9 +235,6 @@ func (c *Client) Leave(ctx context.Context, account, uri mimi.URI) error {
 			if err := c.settleRoom(ctx, r); err != nil {
 				return err
 			}
-			if len(r.members) == 1 {
-				return c.abandon(ctx, r, account)
-			}
 			return c.proposeLeaving(ctx, r, l)
 		})
 		again, ok := errors.AsType[*errAgain](err)
@@ -254,7 +251,8 @@ func (c *Client) Leave(ctx context.Context, account, uri mimi.URI) error {
 	return ErrBusy
 }
 
-// abandon drops a room whose only member leaves: nobody is there to commit it.
+// abandon drops a room whose only member leaves. The hub has closed it: nobody is
+// there to commit that.
 func (c *Client) abandon(ctx context.Context, r *room, account mimi.URI) error {
 	return c.inRoom(ctx, r, func(ctx context.Context, t *told) error {
 		r.record.Left = true
@@ -281,8 +279,6 @@ func (c *Client) proposeLeaving(ctx context.Context, r *room, own *Leaf) error {
 	if !ok {
 		return ErrNotMember
 	}
-	leaving := *own
-	leaving.State = LeafLeaving
 	if slices.Contains(mmr.Leaving(r.proposed()), mls.LeafIndex(own.Index)) {
 		return nil // on its way
 	}
@@ -310,11 +306,19 @@ func (c *Client) proposeLeaving(ctx context.Context, r *room, own *Leaf) error {
 	_, err = c.cfg.Hub.Update(call, r.uri(), &protocol.UpdateRequest{ProposalOrCommit: messages[0], MoreProposals: messages[1:]})
 	if err != nil {
 		// The proposals are not stored: the room is read again without them.
-		if verdict := hubVerdict(err); verdict != nil {
+		verdict := hubVerdict(err)
+		switch {
+		case verdict == nil:
+			return unreachable(err)
+		case len(r.members) > 1 || !errors.Is(verdict, ErrDenied):
 			return verdict
-		}
-		return unreachable(err)
+		} // a hub that does not know a room of one is right
 	}
+	if len(r.members) == 1 {
+		return c.abandon(ctx, r, own.Account)
+	}
+	leaving := *own
+	leaving.State = LeafLeaving
 	return c.inRoom(ctx, r, func(ctx context.Context, _ *told) error {
 		r.own[own.Account] = &leaving
 		return c.cfg.Store.PutLeaf(ctx, &leaving)

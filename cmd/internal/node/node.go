@@ -76,7 +76,7 @@ func New(cfg Config) (*Node, error) {
 	if n.hub, err = hub.New(hub.Config{
 		Domain: domain, Store: cfg.Store.Hub(), Queue: cfg.Store.Hub(), Notifier: notifier{n}, KeyMaterial: keyMaterial{n},
 		Key:   func(id suite.ID) (suite.SignatureKey, error) { return n.client.HubKey(id) },
-		Clock: cfg.Clock, Random: rand.Reader, Log: cfg.Log,
+		Clock: cfg.Clock, Random: rand.Reader, Log: cfg.Log, Limits: hub.Limits{Message: cfg.Settings.Limits.MessageBytes},
 	}); err != nil {
 		return nil, err
 	}
@@ -86,14 +86,20 @@ func New(cfg Config) (*Node, error) {
 		Packages: people, Replays: people, KeyPackages: people, Privates: people, Nonces: people, Pseudonyms: people, Pins: people,
 		Hub: hubs{n}, OwnHub: n.hub, Peers: n.peers, People: cfg.People, Sink: cfg.Sink,
 		Clock: cfg.Clock, Random: rand.Reader, Log: cfg.Log, Faults: cfg.Faults,
-		Limits: client.Limits{Users: uint32(cfg.Settings.Limits.RoomParticipants)}, //nolint:gosec // validated
+		Limits: client.Limits{
+			Users: uint32(cfg.Settings.Limits.RoomParticipants), AccountRooms: cfg.Settings.Limits.RoomsPerUser, //nolint:gosec // validated
+			Requests: cfg.Settings.Limits.ConnectionRequests, Sets: cfg.Settings.Limits.KeyPackageSets,
+		},
 	}); err != nil {
 		return nil, err
 	}
 	n.server, err = provider.New(provider.Config{
 		Domain: domain, TLS: trust.server(), Roots: trust.rootsOf,
 		Hub: n.hub, Inbox: n.client, People: n.client, KeyMaterial: n.client, Directory: n,
-		Clock: cfg.Clock, Log: cfg.Log, Limits: provider.Limits{RequestTime: cfg.Settings.Limits.RequestTimeout},
+		Clock: cfg.Clock, Log: cfg.Log, Limits: provider.Limits{
+			PerPeer: cfg.Settings.Limits.PeerRequests, Total: cfg.Settings.Limits.Requests, Connections: cfg.Settings.Limits.Connections,
+			BodyBytes: cfg.Settings.Limits.BodyBytes, RequestTime: cfg.Settings.Limits.RequestTimeout,
+		},
 		Limiter: provider.NewTokenBuckets(cfg.Clock, provider.DefaultRates()),
 	})
 	return n, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
@@ -87,12 +88,8 @@ func (c *Client) applied(ctx context.Context, r *room, result *mls.CommitResult,
 	if view.External && len(added) == 1 {
 		actor = added[0]
 	}
-	if len(added)+len(removed) > 0 {
-		if err := c.tell(ctx, t, &Event{
-			Kind: EventMembers, Time: accepted, Room: r.uri(), Actor: actor, Added: added, Removed: removed,
-		}); err != nil {
-			return err
-		}
+	if err := c.tellMembers(ctx, r, actor, added, removed, accepted, t); err != nil {
+		return err
 	}
 	if err := c.renamed(ctx, r, before, actor, accepted, t); err != nil {
 		return err
@@ -108,6 +105,41 @@ func (c *Client) applied(ctx context.Context, r *room, result *mls.CommitResult,
 		t.then(func(ctx context.Context) { c.introduce(ctx, uri) })
 	}
 	return nil
+}
+
+// departure is somebody whom a commit has removed.
+type departure struct {
+	Person
+	// left says that they asked for it themselves.
+	left bool
+}
+
+// tellMembers tells who has come and gone: those who left, each by an act of
+// their own, whoever committed it; the others by the actor's.
+func (c *Client) tellMembers(ctx context.Context, r *room, actor Person, added []Person, gone []departure, accepted time.Time, t *told) error {
+	all := &Event{Kind: EventMembers, Time: accepted, Room: r.uri(), Actor: actor, Added: added}
+	for _, d := range gone {
+		if !d.left {
+			all.Removed = append(all.Removed, d.Person)
+			continue
+		}
+		if err := c.tell(ctx, t, &Event{
+			Kind: EventMembers, Time: accepted, Room: r.uri(), Actor: d.Person, Removed: []Person{d.Person},
+		}); err != nil {
+			return err
+		}
+	}
+	if len(all.Added)+len(all.Removed) == 0 {
+		return nil
+	}
+	return c.tell(ctx, t, all)
+}
+
+// leaves reports whether a leaf has asked for its own removal in a commit.
+func leaves(view *mls.CommitView, leaf mls.LeafIndex) bool {
+	return slices.ContainsFunc(view.Proposals, func(p mls.CommittedProposal) bool {
+		return p.Proposal.Type() == mls.ProposalSelfRemove && p.Sender.Index == leaf
+	})
 }
 
 // actor says who made a commit. An external joiner is not known before its link
@@ -143,13 +175,13 @@ func (c *Client) rotate(r *room, before, next *mmr.Room) error {
 
 // removed drops the members that a commit removed, and tells accounts that are
 // out of the room.
-func (c *Client) removed(ctx context.Context, r *room, result *mls.CommitResult, actor Person, accepted time.Time, t *told) ([]Person, error) {
-	var people []Person
+func (c *Client) removed(ctx context.Context, r *room, result *mls.CommitResult, actor Person, accepted time.Time, t *told) ([]departure, error) {
+	var people []departure
 	for _, m := range result.Removed {
 		if r.replaced(result, m) {
 			continue
 		}
-		people = append(people, c.person(r, m.Index))
+		people = append(people, departure{c.person(r, m.Index), leaves(&result.CommitView, m.Index)})
 		delete(r.members, m.Index)
 		if err := c.cfg.Store.DeleteMember(ctx, r.uri(), uint32(m.Index)); err != nil {
 			return nil, err

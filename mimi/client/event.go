@@ -28,8 +28,8 @@ const (
 	// EventInvited: Actor added Account to Room. Nothing is sent for Account
 	// before [Client.Join]; [Client.Leave] declines.
 	EventInvited EventKind = "invited"
-	// EventMembers: Actor added Added to, or removed Removed from Room, or they
-	// left by themselves. The truth is in [Client.Room].
+	// EventMembers: Actor added Added to, or removed Removed from Room; who left by
+	// themselves is Actor too. The truth is in [Client.Room].
 	EventMembers EventKind = "members"
 	// EventGone: Account is not a member of Room any more. Actor removed it, or
 	// is Account if it left.

@@ -133,9 +133,12 @@ func TestDecliningAnInvitationLeaves(t *testing.T) {
 	if err := c.b.client.Leave(t.Context(), ben, c.group); err != nil {
 		t.Fatal(err)
 	}
-	c.a.await("Ben is out", 0, func(e *client.Event) bool {
+	out, _ := c.a.await("Ben is out", 0, func(e *client.Event) bool {
 		return e.Kind == client.EventMembers && len(e.Removed) == 1 && e.Removed[0].User == ben
 	})
+	if out.Actor.User != ben {
+		t.Errorf("it is said that %s has removed him", out.Actor.User)
+	}
 }
 
 func TestRenameAndNames(t *testing.T) {
@@ -180,6 +183,13 @@ func TestConcurrentCommits(t *testing.T) {
 		c.join(p, c.group)
 	}
 	for _, g := range c.gateways {
+		seen := 2
+		g.await("ten members", 0, func(e *client.Event) bool {
+			if e.Kind == client.EventMembers && e.Room == c.group {
+				seen += len(e.Added)
+			}
+			return seen >= 10
+		})
 		info, err := g.client.Room(t.Context(), c.group)
 		if err != nil || len(info.Members) != 10 {
 			t.Errorf("%s sees %d members, %v", g.domain, len(info.Members), err)

@@ -137,17 +137,17 @@ func (g *gateway) Deliver(_ context.Context, e *client.Event) error {
 }
 
 // await returns the first event from the given position on for which ok holds,
-// and the position behind it.
+// and the position behind it. ok is asked once about each event.
 func (g *gateway) await(what string, from int, ok func(*client.Event) bool) (*client.Event, int) {
 	g.w.t.Helper()
-	limit := time.After(time.Minute)
+	limit := time.After(2 * time.Minute)
 	for {
 		g.mu.Lock()
-		for i := from; i < len(g.events); i++ {
-			if ok(g.events[i]) {
-				e := g.events[i]
+		for ; from < len(g.events); from++ {
+			if ok(g.events[from]) {
+				e := g.events[from]
 				g.mu.Unlock()
-				return e, i + 1
+				return e, from + 1
 			}
 		}
 		grown := g.grown

@@ -85,7 +85,7 @@ e2e:
 	@mkdir -p out/bin
 	go build -o out/bin/ ./cmd/mimi-gateway ./cmd/mimi-lab
 	@out/bin/mimi-lab demo --no-matrix --report out/e2e-engines
-	@out/bin/mimi-lab demo --gateway out/bin/mimi-gateway --report out/e2e
+	@out/bin/mimi-lab demo --gateway $(CURDIR)/out/bin/mimi-gateway --report out/e2e
 
 faults:
 	@mkdir -p out/lab

@@ -75,11 +75,10 @@ func newWorld(t *testing.T, opts options) *world {
 		Clock:   mimi.SystemClock{},
 		Version: "test",
 	})
-	w.bridge = bridgev2.NewBridge("", db, zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel), &bridgeconfig.BridgeConfig{
+	w.bridge = bridgev2.NewBridge("", db, zerolog.Nop(), &bridgeconfig.BridgeConfig{
 		CommandPrefix:             "!mimi",
 		BridgeMatrixLeave:         true,
 		DeduplicateMatrixMessages: true,
-		PrivateChatPortalMeta:     true,
 		RevertFailedStateChanges:  true,
 		Permissions:               bridgeconfig.PermissionConfig{bridgetest.Server: &bridgeconfig.PermissionLevelUser},
 	}, w.mx, w.connector, commands.NewProcessor)

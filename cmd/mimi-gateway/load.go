@@ -90,6 +90,7 @@ func (s *settings) problems(tokens bool) []error {
 	check(b.Bridge.CommandPrefix == "", "bridge.command_prefix", "must be set")
 	check(b.Bridge.AsyncEvents, "bridge.async_events", "must be false: events would change places")
 	check(b.Bridge.SplitPortals, "bridge.split_portals", "must be false: a group has one room for all its local members")
+	check(b.Bridge.PrivateChatPortalMeta, "bridge.private_chat_portal_meta", "must be false: direct chats have the name that the person has told there")
 	check(b.Bridge.PortalEventBuffer != 0, "bridge.portal_event_buffer", "must be 0: events that wait in memory are lost in a crash")
 	check(!b.Bridge.DeduplicateMatrixMessages, "bridge.deduplicate_matrix_messages", "must be true: events are handled again after a crash")
 	check(!b.Bridge.Permissions.IsConfigured(), "bridge.permissions", "must name your homeserver: with the values of the example nobody may use the gateway")

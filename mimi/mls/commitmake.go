@@ -48,13 +48,16 @@ func (g *Group) Commit(ctx context.Context, from LeafIndex, opts CommitOptions) 
 	if err != nil {
 		return nil, err
 	}
-	if err := g.checkOwnAdds(opts.Proposals); err != nil {
+	if err := g.checkSent(opts.Proposals); err != nil {
 		return nil, err
 	}
 	leaf := g.state.tree.leaf(from).clone()
 	signature := o.signature
 	if opts.NewLeaf != nil {
-		leaf, signature = opts.NewLeaf.leaf(), opts.NewLeaf.SignatureKey
+		if leaf, err = opts.NewLeaf.leaf(); err != nil {
+			return nil, err
+		}
+		signature = opts.NewLeaf.SignatureKey
 	}
 	m := &commitMaker{g: g, sender: Sender{SenderMember, from}, signer: o.signature, newSigner: signature, leaf: leaf, info: opts.GroupInfo}
 	m.prepared, err = g.state.prepare(ctx, g.cfg, &g.proposals, list, m.sender, g.state.tree.leaf(from), true)
@@ -99,20 +102,6 @@ func (g *Group) mostPending(ctx context.Context, from LeafIndex, all []ProposalO
 		}
 	}
 	return list, best, nil
-}
-
-// checkOwnAdds checks that the lifetimes of what we send are valid now (RFC
-// 9420, section 7.3).
-func (g *Group) checkOwnAdds(bodies []ProposalBody) error {
-	for _, b := range bodies {
-		if add, ok := b.(*Add); ok {
-			// RFC 9420, section 7.3: 7
-			if err := checkLifetime(g.cfg, &add.KeyPackage.LeafNode, 0); err != nil {
-				return fmt.Errorf("Add: %w", err)
-			}
-		}
-	}
-	return nil
 }
 
 // proposalList puts the proposals of a commit together.

@@ -2,6 +2,10 @@ package mls
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/x509"
+	"fmt"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
@@ -54,6 +58,41 @@ func (c *Credential) Certificates() ([][]byte, error) {
 	var certs certificates
 	err = wire.Unmarshal(list, &certs)
 	return certs.chain, err
+}
+
+// certifies checks that the end-entity certificate of an X.509 credential is for
+// a signature key (RFC 9420, section 5.3). Other types say nothing about keys
+// that could be checked here; who issued a chain is for the Policy to judge.
+func (c *Credential) certifies(signatureKey []byte) error {
+	if c.Type != CredentialX509 {
+		return nil
+	}
+	chain, err := c.Certificates()
+	if err != nil {
+		return err
+	}
+	if len(chain) == 0 {
+		return fmt.Errorf("%w: no certificate", ErrCredential)
+	}
+	certificate, err := x509.ParseCertificate(chain[0])
+	if err != nil {
+		return fmt.Errorf("%w: end-entity certificate: %w", ErrCredential, err)
+	}
+	var public []byte
+	switch k := certificate.PublicKey.(type) {
+	case ed25519.PublicKey:
+		public = k
+	case *ecdsa.PublicKey:
+		if public, err = k.Bytes(); err != nil {
+			return fmt.Errorf("%w: key of the end-entity certificate: %w", ErrCredential, err)
+		}
+	default:
+		return fmt.Errorf("%w: the certificate is for a %T", ErrCredential, k)
+	}
+	if !bytes.Equal(public, signatureKey) {
+		return fmt.Errorf("%w: the certificate is for another key", ErrCredential)
+	}
+	return nil
 }
 
 // Equal reports whether the credentials are the same octets.

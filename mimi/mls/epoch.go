@@ -51,8 +51,15 @@ func pskSecret(ctx context.Context, cfg *Config, s *suite.Suite, ids []PreShared
 	return schedule.PSKSecret(s, psks)
 }
 
-// resumptionPSK finds a resumption PSK of this group.
+// resumptionPSK finds a resumption PSK of this group, or of the one it is made
+// from. There is none without a group.
 func (g *Group) resumptionPSK(id *PreSharedKeyID) (suite.Secret, bool) {
+	if g == nil {
+		return suite.Secret{}, false
+	}
+	if g.origin != nil && id.Usage != ResumptionApplication {
+		return g.origin.resumptionPSK(id)
+	}
 	if id.Type != PSKResumption || !bytes.Equal(id.GroupID, g.state.context.GroupID) {
 		return suite.Secret{}, false
 	}
@@ -201,8 +208,8 @@ func (g *Group) install(n *nextEpoch) *CommitResult {
 	g.start(s.next, n.secrets)
 	if s.reInit != nil {
 		// RFC 9420, section 12.4.2: 11, 12
-		g.ended = true
-		g.journal.set(rowEnded, []byte{1}, false)
+		g.reInit = s.reInit
+		g.journal.encode(rowEnded, s.reInit, false)
 	}
 	r.Active = g.Active()
 	return r

@@ -107,7 +107,9 @@ var (
 	ErrExternalPub      = errors.New("mls: GroupInfo has no external_pub")                           // section 12.4.3.2
 	ErrCredential       = errors.New("mls: credential is not acceptable")                            // section 5.3.1
 	ErrSuccessor        = errors.New("mls: credential is not a successor of the old one")            // section 5.3.1
-	ErrWelcomePSK       = errors.New("mls: resumption PSK for ReInit or branch is not supported")    // section 12.4.3.1
+	ErrWelcomePSK       = errors.New("mls: resumption PSK for ReInit or branch is misplaced")        // section 12.4.3.1
+	ErrBranch           = errors.New("mls: the group is no branch of the old one")                   // section 11.3
 	ErrOwnLeafNotInTree = errors.New("mls: the leaf of the KeyPackage is not in the tree")           // section 12.4.3.1
+	ErrGREASE           = errors.New("mls: a GREASE value does not belong here")                     // section 13.5
 	ErrTwoSelfRemoves   = errors.New("mls: a member sent several SelfRemoves in one epoch")          // draft-ietf-mls-extensions-09
 )

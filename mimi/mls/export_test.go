@@ -4,7 +4,9 @@ import (
 	"testing"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/schedule"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/treemath"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
 // The following let tests play members who break the rules: they sign whatever
@@ -223,4 +225,124 @@ func ForgeWelcome(t testing.TB, kp *KeyPackage, gi *GroupInfo, secrets GroupSecr
 	}
 	w.Secrets = []EncryptedGroupSecrets{*e}
 	return w
+}
+
+// ForgePath makes the UpdatePath of an own leaf for a commit that changes nothing
+// else. The public key of its first node does not belong to its path secret.
+func ForgePath(t testing.TB, g *Group, from LeafIndex) *UpdatePath {
+	t.Helper()
+	tr := g.state.tree.clone()
+	n, err := tr.startPath(g.cfg.Random, from, tr.leaf(from).clone(), g.own[from].signature, g.state.context.GroupID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := g.suite.GenerateHPKEKey(g.cfg.Random)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := make([][]byte, len(n.update.Nodes))
+	n.update.Nodes[0].EncryptionKey = other.Public()
+	for k := range keys {
+		keys[k] = n.update.Nodes[k].EncryptionKey
+	}
+	leaf := &n.update.LeafNode
+	if leaf.ParentHash, err = tr.mergePath(from, n.steps, keys); err != nil {
+		t.Fatal(err)
+	}
+	ResignLeaf(t, g, g.own[from].signature, leaf, from)
+	tr.setLeaf(from, leaf)
+	provisional := g.state.context
+	provisional.Epoch++
+	if provisional.TreeHash, err = tr.rootHash(); err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := Marshal(&provisional)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.encrypt(tr, nil, encoded); err != nil {
+		t.Fatal(err)
+	}
+	return &n.update
+}
+
+// OpenedMessage is what is inside a PrivateMessage.
+type OpenedMessage struct {
+	Generation     uint32
+	Guard, Padding []byte
+}
+
+// OpenPrivate decrypts a message without consuming its key.
+func OpenPrivate(t testing.TB, g *Group, m *PrivateMessage) OpenedMessage {
+	t.Helper()
+	d, err := g.messages.openSenderData(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := g.messages.tree.Get(uint32(d.leaf), kindOf(m.ContentType), d.generation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	aad, err := Marshal(&privateAAD{m, true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plaintext, err := g.suite.Open(k.Key, guarded(k.Nonce, d.guard), aad, m.Ciphertext)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := FramedContent{ContentType: m.ContentType}
+	padding, err := wire.UnmarshalPrefix(plaintext, &privateContent{content: &content, auth: new(FramedContentAuthData)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return OpenedMessage{d.generation, d.guard, padding}
+}
+
+// ProtectAs encrypts application data with any sender.
+func ProtectAs(g *Group, s Sender) error {
+	a := &authenticatedContent{format: WireFormatPrivateMessage, content: FramedContent{Sender: s, ContentType: ContentApplication}}
+	_, err := g.messages.protect(g.cfg.Random, a, 0)
+	return err
+}
+
+// EpochSecrets are the secrets of an epoch that end with it.
+func EpochSecrets(g *Group) []suite.Secret {
+	return []suite.Secret{g.secrets.Init, g.secrets.Exporter, g.secrets.External, g.secrets.Confirmation, g.secrets.Membership}
+}
+
+// PathOctets derives a path, erases it, and returns the octets that its secrets
+// had, and how many of them there were.
+func PathOctets(t testing.TB, s *suite.Suite) [][]byte {
+	t.Helper()
+	p, err := derivePath(s, suite.NewSecret(make([]byte, s.Nh())), []treemath.Node{1, 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	octets := [][]byte{p.commit.Bytes()}
+	for i := range p.secrets {
+		octets = append(octets, p.secrets[i].Bytes())
+	}
+	p.erase()
+	return octets
+}
+
+// Joiner returns the joiner secret of the pending commit's next epoch.
+func Joiner(g *Group) suite.Secret { return g.pending.next.joiner }
+
+// Succeed makes any successor of a group, as a member who breaks the rules could.
+func Succeed(t testing.TB, g *Group, cfg Config, create CreateParams, usage ResumptionPSKUsage, p SuccessorParams) (*Group, *PendingCommit) {
+	t.Helper()
+	create.Leaf = p.Leaf
+	n, pending, err := g.succeed(t.Context(), cfg, create, usage, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n, pending
+}
+
+// CheckSuccession compares the current epoch of a group with the one that it
+// goes on from.
+func CheckSuccession(old, next *Group, usage ResumptionPSKUsage, epoch uint64) error {
+	return old.checkSuccession(&PreSharedKeyID{Usage: usage, Epoch: epoch}, next.state)
 }

@@ -83,7 +83,7 @@ func (g *Group) ExternalCommit(ctx context.Context, opts ExternalOptions) (*Pend
 	switch {
 	case g.pending != nil:
 		return nil, ErrPendingCommit
-	case g.ended || g.secrets == nil:
+	case g.reInit != nil || g.secrets == nil:
 		return nil, ErrInactive
 	}
 	key, err := g.suite.DeriveHPKEKey(g.secrets.External)
@@ -118,7 +118,10 @@ func (g *Group) external(ctx context.Context, externalPub []byte, opts ExternalO
 			list = append(list, ProposalOrRef{Reference: p.ref})
 		}
 	}
-	leaf := opts.Leaf.leaf()
+	leaf, err := opts.Leaf.leaf()
+	if err != nil {
+		return nil, err
+	}
 	m := &commitMaker{
 		g: g, sender: Sender{Type: SenderNewMemberCommit}, signer: opts.Leaf.SignatureKey, newSigner: opts.Leaf.SignatureKey,
 		leaf: leaf, init: init, info: opts.GroupInfo,

@@ -37,7 +37,8 @@ type Group struct {
 	proposals proposalCache
 	updates   map[string]*pendingUpdate // own Update proposals, by reference
 	pending   *pendingCommit
-	ended     bool // by a ReInit
+	reInit    *ReInit // that ended the group
+	origin    *Group  // of a successor, while its first commit is made
 
 	journal journal
 }
@@ -72,11 +73,15 @@ type LeafParams struct {
 	SignatureKey suite.SignatureKey
 }
 
-func (p *LeafParams) leaf() *LeafNode {
+// leaf returns a leaf without HPKE key and signature.
+func (p *LeafParams) leaf() (*LeafNode, error) {
+	if err := p.checkSent(); err != nil {
+		return nil, err
+	}
 	return &LeafNode{
 		SignatureKey: p.SignatureKey.Public(),
 		Credential:   p.Credential, Capabilities: p.Capabilities, Extensions: slices.Clone(p.Extensions),
-	}
+	}, nil
 }
 
 // CreateParams describe a new group.
@@ -102,7 +107,10 @@ func Create(ctx context.Context, cfg Config, p CreateParams) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	leaf := p.Leaf.leaf()
+	leaf, err := p.Leaf.leaf()
+	if err != nil {
+		return nil, err
+	}
 	// The first commit replaces this leaf. Its source is update, since it has
 	// neither a KeyPackage nor a path.
 	leaf.Source, leaf.EncryptionKey = LeafNodeSourceUpdate, key.Public()
@@ -116,6 +124,9 @@ func Create(ctx context.Context, cfg Config, p CreateParams) (*Group, error) {
 		return nil, err
 	}
 	if err := st.validateAll(ctx, c); err != nil {
+		return nil, err
+	}
+	if err := p.Extensions.checkSent(); err != nil {
 		return nil, err
 	}
 	random := make([]byte, s.Nh())
@@ -190,7 +201,7 @@ func (g *Group) OwnLeaves() []LeafIndex {
 }
 
 // Active reports whether the group has own leaves and was not ended by a ReInit.
-func (g *Group) Active() bool { return len(g.own) > 0 && !g.ended }
+func (g *Group) Active() bool { return len(g.own) > 0 && g.reInit == nil }
 
 // SignatureKey returns the signature key of an own leaf.
 func (g *Group) SignatureKey(i LeafIndex) (suite.SignatureKey, bool) {
@@ -218,7 +229,7 @@ func (g *Group) PendingProposals() []PendingProposal { return g.proposals.list()
 // ready returns an error unless the group can act for an own leaf.
 func (g *Group) ready(from LeafIndex) (*ownLeaf, error) {
 	switch {
-	case g.ended, len(g.own) == 0 && g.secrets != nil:
+	case g.reInit != nil, len(g.own) == 0 && g.secrets != nil:
 		return nil, ErrInactive
 	case g.secrets == nil && g.pending != nil:
 		return nil, ErrNoSecrets

@@ -25,6 +25,8 @@ type openWelcome struct {
 	secrets GroupSecrets
 	psk     suite.Secret
 	info    *GroupInfo
+	// succession is the PSK that a ReInit or a branch asks for.
+	succession *PreSharedKeyID
 }
 
 func (w *openWelcome) erase() {
@@ -37,7 +39,10 @@ func (w *openWelcome) erase() {
 
 // open decrypts a Welcome with the keys of a KeyPackage (RFC 9420, section
 // 12.4.3.1).
-func (m *Welcome) open(ctx context.Context, cfg *Config, kp *KeyPackagePrivate, resumption func(*PreSharedKeyID) (suite.Secret, bool)) (*openWelcome, error) {
+//
+// The group g is the one that knows resumption PSKs, or nil; old says that the
+// Welcome is for a successor of it.
+func (m *Welcome) open(ctx context.Context, cfg *Config, kp *KeyPackagePrivate, g, old *Group) (*openWelcome, error) {
 	s, err := suite.Lookup(m.CipherSuite)
 	if err != nil {
 		return nil, err
@@ -70,10 +75,10 @@ func (m *Welcome) open(ctx context.Context, cfg *Config, kp *KeyPackagePrivate, 
 	if err := wire.Unmarshal(plaintext, &w.secrets); err != nil {
 		return nil, fmt.Errorf("group secrets of the Welcome: %w", err)
 	}
-	if err := checkWelcomePSKs(s, w.secrets.PSKs); err != nil {
+	if w.succession, err = successionPSK(s, w.secrets.PSKs, old); err != nil {
 		return nil, err
 	}
-	if w.psk, err = pskSecret(ctx, cfg, s, w.secrets.PSKs, resumption); err != nil {
+	if w.psk, err = pskSecret(ctx, cfg, s, w.secrets.PSKs, g.resumptionPSK); err != nil {
 		return nil, err
 	}
 	key, nonce := schedule.Welcome(s, w.secrets.JoinerSecret, w.psk)
@@ -93,20 +98,6 @@ func (m *Welcome) open(ctx context.Context, cfg *Config, kp *KeyPackagePrivate, 
 	return w, nil
 }
 
-// checkWelcomePSKs refuses the PSKs of groups that follow another one by ReInit
-// or branching, which this package does not make.
-func checkWelcomePSKs(s *suite.Suite, ids []PreSharedKeyID) error {
-	for i := range ids {
-		if len(ids[i].Nonce) != s.Nh() {
-			return fmt.Errorf("%w: a nonce of %d octets", ErrPSK, len(ids[i].Nonce))
-		}
-		if ids[i].Type == PSKResumption && ids[i].Usage != ResumptionApplication {
-			return ErrWelcomePSK
-		}
-	}
-	return nil
-}
-
 // JoinWelcome joins a group as an added member. A tree that is passed in is used
 // instead of the ratchet_tree extension; without either it fails with
 // [ErrNoTree]. The caller checks that it has no group with this ID yet (for one
@@ -117,7 +108,12 @@ func JoinWelcome(ctx context.Context, cfg Config, m *Welcome, kp *KeyPackagePriv
 	if err != nil {
 		return nil, nil, err
 	}
-	w, err := m.open(ctx, c, kp, func(*PreSharedKeyID) (suite.Secret, bool) { return suite.Secret{}, false })
+	return joinWelcome(ctx, c, m, kp, tree, nil)
+}
+
+// joinWelcome joins a group, which goes on from old unless that is nil.
+func joinWelcome(ctx context.Context, c *Config, m *Welcome, kp *KeyPackagePrivate, tree *RatchetTree, old *Group) (*Group, *Joined, error) {
+	w, err := m.open(ctx, c, kp, old, old)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -130,6 +126,11 @@ func JoinWelcome(ctx context.Context, cfg Config, m *Welcome, kp *KeyPackagePriv
 	// RFC 9420, section 12.4.3.1: 15
 	if !ok {
 		return nil, nil, ErrOwnLeafNotInTree
+	}
+	if old != nil {
+		if err := old.checkSuccession(w.succession, st); err != nil {
+			return nil, nil, err
+		}
 	}
 	keys, err := w.pathKeys(st.tree, own)
 	if err != nil {
@@ -200,7 +201,7 @@ func (g *Group) AttachWelcome(ctx context.Context, m *Welcome, kp *KeyPackagePri
 	if err := g.receiving(); err != nil {
 		return nil, err
 	}
-	w, err := m.open(ctx, g.cfg, kp, g.resumptionPSK)
+	w, err := m.open(ctx, g.cfg, kp, g, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,10 @@ func NewKeyPackage(random io.Reader, p KeyPackageParams) (*KeyPackagePrivate, er
 	if k.EncryptionKey, err = s.GenerateHPKEKey(random); err != nil {
 		return nil, err
 	}
-	leaf := p.Leaf.leaf()
+	leaf, err := p.Leaf.leaf()
+	if err != nil {
+		return nil, err
+	}
 	leaf.Source, leaf.EncryptionKey = LeafNodeSourceKeyPackage, k.EncryptionKey.Public()
 	leaf.NotBefore, leaf.NotAfter = p.NotBefore, p.NotAfter
 	if err := leaf.sign(s, p.Leaf.SignatureKey, nil, 0); err != nil {

@@ -171,9 +171,11 @@ func LoadGroup(cfg Config, stored []Row) (*Group, error) {
 			return nil, err
 		}
 	}
-	if ended, ok := r[rowEnded]; ok {
-		g.ended = bytes.Equal(ended, []byte{1})
-		delete(r, rowEnded)
+	reInit := new(ReInit)
+	if ok, err := r.decode(rowEnded, reInit); err != nil {
+		return nil, err
+	} else if ok {
+		g.reInit = reInit
 	}
 	for k := range r {
 		return nil, fmt.Errorf("%w: unknown row %q", ErrState, k)

@@ -102,7 +102,7 @@ func (g *Group) receiving() error {
 	switch {
 	case g.secrets == nil && g.pending != nil:
 		return ErrNoSecrets
-	case g.secrets == nil || g.ended:
+	case g.secrets == nil || g.reInit != nil:
 		return ErrInactive
 	}
 	return nil

@@ -179,7 +179,7 @@ func (st *state) checkBody(ctx context.Context, cfg *Config, body ProposalBody, 
 			return fmt.Errorf("%w: Remove of %d", ErrNotMember, p.Removed)
 		}
 	case *PreSharedKey:
-		return st.checkPSK(&p.PSK)
+		return st.checkPSK(&p.PSK, sender)
 	case *ReInit:
 		if p.Version < MLS10 {
 			return fmt.Errorf("%w: version %d", ErrReInit, p.Version)
@@ -195,14 +195,16 @@ func (st *state) checkBody(ctx context.Context, cfg *Config, body ProposalBody, 
 	return nil
 }
 
-// checkPSK is RFC 9420, section 12.1.4.
-func (st *state) checkPSK(id *PreSharedKeyID) error {
+// checkPSK is RFC 9420, section 12.1.4. The PSK for a ReInit or a branch only
+// belongs into the first commit of a group, which has no member but its creator.
+func (st *state) checkPSK(id *PreSharedKeyID, sender Sender) error {
 	// RFC 9420, sections 8.4: 2; 12.1.4: 3
 	if len(id.Nonce) != st.suite.Nh() {
 		return fmt.Errorf("%w: a nonce of %d octets", ErrPSK, len(id.Nonce))
 	}
+	first := st.context.Epoch == 0 && sender.Type == SenderMember
 	// RFC 9420, sections 11.2: 4, 5; 11.3: 6, 7; 12.1.4: 1, 2
-	if id.Type == PSKResumption && id.Usage != ResumptionApplication {
+	if id.Type == PSKResumption && id.Usage != ResumptionApplication && !first {
 		return fmt.Errorf("%w: resumption usage %d outside of ReInit and branching", ErrPSK, id.Usage)
 	}
 	return nil

@@ -31,7 +31,7 @@ const (
 	rowContext   = "context"   // GroupContext, confirmation tag
 	rowEpoch     = "epoch"     // secrets of the current epoch
 	rowPending   = "pending"   // pending commit
-	rowEnded     = "ended"     // the group was ended by a ReInit
+	rowEnded     = "ended"     // the ReInit that ended the group
 	rowGroupInfo = "groupinfo" // hub: the GroupInfo of the current epoch
 	prefixNode   = "n/"        // node: tree node
 	prefixKey    = "k/"        // node: HPKE private key

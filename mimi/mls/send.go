@@ -51,7 +51,7 @@ func (g *Group) Propose(ctx context.Context, from LeafIndex, body ProposalBody, 
 		}
 		body = &PreSharedKey{id}
 	}
-	if err := g.checkOwnAdds([]ProposalBody{body}); err != nil {
+	if err := g.checkSent([]ProposalBody{body}); err != nil {
 		return nil, nil, err
 	}
 	return g.propose(ctx, from, body, aad)
@@ -66,7 +66,10 @@ func (g *Group) ProposeUpdate(ctx context.Context, from LeafIndex, newLeaf *Leaf
 	}
 	leaf, signature := g.state.tree.leaf(from).clone(), o.signature
 	if newLeaf != nil {
-		leaf, signature = newLeaf.leaf(), newLeaf.SignatureKey
+		if leaf, err = newLeaf.leaf(); err != nil {
+			return nil, nil, err
+		}
+		signature = newLeaf.SignatureKey
 	}
 	key, err := g.suite.GenerateHPKEKey(g.cfg.Random)
 	if err != nil {

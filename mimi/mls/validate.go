@@ -22,6 +22,10 @@ func checkLeafAlone(cfg *Config, s *suite.Suite, l *LeafNode) error {
 	if err := s.CheckSignatureKey(l.SignatureKey); err != nil {
 		return fmt.Errorf("signature key: %w", err)
 	}
+	// RFC 9420, section 5.3: 1
+	if err := l.Credential.certifies(l.SignatureKey); err != nil {
+		return err
+	}
 	c := &l.Capabilities
 	switch {
 	// RFC 9420, section 7.2: 2

@@ -54,7 +54,7 @@ func TestVectorsWelcome(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg := vectorConfig()
-		w, err := welcome.Welcome.open(t.Context(), &cfg, &KeyPackagePrivate{KeyPackage: *kp.KeyPackage, InitKey: initKey}, nil)
+		w, err := welcome.Welcome.open(t.Context(), &cfg, &KeyPackagePrivate{KeyPackage: *kp.KeyPackage, InitKey: initKey}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

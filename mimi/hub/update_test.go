@@ -22,6 +22,7 @@ import (
 func TestRefusedByTheRules(t *testing.T) {
 	for _, c := range mmrtest.Cases() {
 		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
 			w := start(t, hub.Limits{})
 			w.Found(c.RoomPolicy(), alice)
 			c.Room(w.World)
@@ -107,6 +108,7 @@ func TestRefusedRequest(t *testing.T) {
 		})}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			w := trio(t)
 			w.refused(w.Make(alice, c.bends...), func(err error) { wantNotAllowed(t, err, c.reason) })
 		})
@@ -298,6 +300,7 @@ func TestProposals(t *testing.T) {
 		}, room.ErrInvalid, false, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			w := trio(t)
 			w.hub.Stop()
 			before := w.stored()

@@ -20,6 +20,7 @@ const (
 func TestRefused(t *testing.T) {
 	for _, c := range mmrtest.Cases() {
 		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
 			hub := mmrtest.NewPublicHub()
 			w := mmrtest.New(t, hub, c.RoomPolicy(), alice)
 			c.Room(w)

@@ -41,6 +41,47 @@ func TestBeingAdded(t *testing.T) {
 	})
 }
 
+// TestColleagueIsAddedFromElsewhere: a further person here is invited to the
+// portal that is there.
+func TestColleagueIsAddedFromElsewhere(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		room, people, portal := w.group()
+		account, anna := w.account("anna")
+		w.engine.add(w.engine.rooms[room], account, false, client.LeafInvited)
+		w.deliver(&client.Event{Kind: client.EventInvited, Room: room, Account: account, Actor: people[1], Name: "Picnic"})
+		w.wantMember(w.portal(room), anna, event.MembershipInvite)
+		actions := w.mx.Actions()
+		last := actions[len(actions)-1]
+		if last.Who != anna || last.Room != portal || last.By != w.ghosts(portal)["bob@mimi.beta.localhost"] {
+			t.Errorf("the invitation is %+v", last)
+		}
+		if w.engine.calls("Join", account, room) != 0 {
+			t.Error("the gateway has joined for Anna")
+		}
+	})
+}
+
+// TestUninvitedGuests: who comes into the Matrix room without being in the MIMI
+// room is put out.
+func TestUninvitedGuests(t *testing.T) {
+	w := newWorld(t, options{puppets: true})
+	_, _, portal := w.group()
+	anna := bridgetest.UserID("anna")
+	w.mx.Join(t.Context(), anna, portal)
+	w.wantMember(portal, anna, event.MembershipLeave)
+	answer(t, w.mx, portal, "Somebody who is in the MIMI room has to invite them")
+}
+
+// TestDirectChatsAreForTwo: nobody else is let in.
+func TestDirectChatsAreForTwo(t *testing.T) {
+	w := newWorld(t, options{})
+	_, portal := w.connected()
+	anna := bridgetest.UserID("anna")
+	w.mx.Invite(t.Context(), bridgetest.UserID("alice"), anna, portal)
+	w.wantMember(portal, anna, event.MembershipLeave)
+	answer(t, w.mx, portal, "A direct chat is for two people", "create-group")
+}
+
 func TestDecliningAGroup(t *testing.T) {
 	w := newWorld(t, options{puppets: true})
 	account, alice := w.account("alice")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"maunium.net/go/mautrix/bridgev2"
@@ -29,9 +30,7 @@ func (c *Client) HandleMatrixMembership(ctx context.Context, msg *bridgev2.Matri
 	case self && membership == event.MembershipJoin && msg.Type.From == event.MembershipJoin:
 		err = c.renamed(ctx, msg.Content.Displayname)
 	case self && membership == event.MembershipJoin:
-		// Who is in the Matrix room before the invitation has come by way of MIMI
-		// joins when it comes.
-		err = ignore(c.main.backend.Engine.Join(ctx, c.account, room), client.ErrNotMember)
+		err = c.join(ctx, msg, room)
 	case self && (membership == event.MembershipLeave || membership == event.MembershipBan):
 		err = ignore(c.main.backend.Engine.Leave(ctx, c.account, room), client.ErrNotMember)
 	case membership == event.MembershipInvite:
@@ -43,6 +42,25 @@ func (c *Client) HandleMatrixMembership(ctx context.Context, msg *bridgev2.Matri
 		return nil, explain(err).status()
 	}
 	return nil, nil //nolint:nilnil // a result only redirects invitations
+}
+
+// join lets a person take part in the MIMI room whose portal they have joined. If
+// they were added to it, but the invitation has not come by way of MIMI yet, they
+// join when it comes. Who was not added must not read what the others write.
+func (c *Client) join(ctx context.Context, msg *bridgev2.MatrixMembershipChange, room mimi.URI) error {
+	err := c.main.backend.Engine.Join(ctx, c.account, room)
+	if !errors.Is(err, client.ErrNotMember) {
+		return err
+	}
+	info, err := c.main.room(ctx, room)
+	if err != nil {
+		return err
+	}
+	if info != nil && slices.ContainsFunc(info.Members, func(m client.RoomMember) bool { return m.User == c.account }) {
+		return nil
+	}
+	c.refused(ctx, c.main.retract(ctx, msg.Portal, msg.Event, c.user, "Somebody who is in the MIMI room has to invite them here."))
+	return nil
 }
 
 // renamed tells MIMI a person's new display name, unless it is one for this
@@ -106,7 +124,8 @@ func (c *Client) refused(ctx context.Context, err error) {
 	}
 }
 
-// retract takes an invitation back that MIMI does not follow, and says why.
+// retract takes back that somebody was invited to a portal, or has joined it, where
+// MIMI does not follow, and says why.
 func (c *Connector) retract(ctx context.Context, portal *bridgev2.Portal, evt *event.Event, target id.UserID, why string) error {
 	_, err := c.bridge.Bot.SendState(ctx, portal.MXID, event.StateMember, target.String(), &event.Content{
 		Parsed: &event.MemberEventContent{Membership: event.MembershipLeave, Reason: "The MIMI gateway could not add this person"},

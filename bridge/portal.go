@@ -197,14 +197,14 @@ func (c *Connector) settle(ctx context.Context, p *place, actor client.Person, f
 	if err != nil {
 		return err
 	}
-	p.portal.UpdateInfo(ctx, info, c.joined(p), nil, time.Time{})
-	members, err := c.bridge.Matrix.GetMembers(ctx, p.portal.MXID)
-	if err != nil {
-		return fmt.Errorf("bridge: failed to read the members of a portal: %w", err)
-	}
 	sender, err := c.intentOf(ctx, p, actor)
 	if err != nil {
 		return err
+	}
+	p.portal.UpdateInfo(ctx, info, c.joined(p), sender, time.Time{})
+	members, err := c.bridge.Matrix.GetMembers(ctx, p.portal.MXID)
+	if err != nil {
+		return fmt.Errorf("bridge: failed to read the members of a portal: %w", err)
 	}
 	present := map[id.UserID]bool{}
 	for _, m := range p.info.Members {

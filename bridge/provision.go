@@ -14,6 +14,7 @@ import (
 
 	"github.com/mimi-gateway/mimi-gateway/bridge/mimiid"
 	"github.com/mimi-gateway/mimi-gateway/config"
+	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 )
 
 // provision returns the login of a person, and makes it if the configuration
@@ -101,14 +102,17 @@ func (c *Connector) fromPuppet(evt *event.Event) bool {
 
 // beforePortal gives logins to those who are about to need one.
 func (c *Connector) beforePortal(ctx context.Context, portal *bridgev2.Portal, evt *event.Event) error {
+	who, target := evt.Sender, id.UserID(evt.GetStateKey())
+	invites := evt.Type == event.StateMember && evt.Content.AsMember().Membership == event.MembershipInvite
 	if portal.Receiver != "" {
+		if invites && !c.isOurs(target) {
+			return c.retract(ctx, portal, evt, target, explain(client.ErrConnectionRoom).String())
+		}
 		return nil
 	}
-	who := evt.Sender
 	if evt.Type == event.StateMember {
-		target := id.UserID(evt.GetStateKey())
 		switch membership := evt.Content.AsMember().Membership; {
-		case membership == event.MembershipInvite && !c.isOurs(target):
+		case invites && !c.isOurs(target):
 			return c.beforeInvite(ctx, portal, evt, target)
 		case membership != event.MembershipJoin:
 			return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/database"
@@ -25,22 +26,21 @@ func roomOf(portal *bridgev2.Portal) (mimi.URI, error) {
 	return room, nil
 }
 
-// send sends a message, and notes what became of it. A message that is queued was
-// sent, as far as bridgev2 is concerned: it will be.
-func (c *Client) send(ctx context.Context, portal *bridgev2.Portal, evt *event.Event, m content.Message) (client.Sent, error) {
+// send sends a message. One that is queued, as it says, will be sent.
+func (c *Client) send(ctx context.Context, portal *bridgev2.Portal, evt *event.Event, m content.Message) (sent client.Sent, queued bool, err error) {
 	room, err := roomOf(portal)
 	if err != nil {
-		return client.Sent{}, err
+		return client.Sent{}, false, err
 	}
 	if err := c.discloseFirst(ctx, portal, room); err != nil {
-		return client.Sent{}, err
+		return client.Sent{}, false, err
 	}
-	sent, err := c.main.backend.Engine.Send(ctx, c.account, room, string(evt.ID), m)
+	sent, err = c.main.backend.Engine.Send(ctx, c.account, room, string(evt.ID), m)
 	if errors.Is(err, client.ErrQueued) {
 		c.main.pending.watch(c, room, evt, m)
-		return sent, nil
+		return sent, true, nil
 	}
-	return sent, err
+	return sent, false, err
 }
 
 // discloseFirst makes sure that people know what they must before their first
@@ -84,15 +84,34 @@ func (c *Client) handleMessage(ctx context.Context, msg *bridgev2.MatrixMessage)
 	if err != nil {
 		return nil, err
 	}
-	sent, err := c.send(ctx, msg.Portal, msg.Event, m)
+	sent, queued, err := c.send(ctx, msg.Portal, msg.Event, m)
 	if err != nil {
 		return nil, err
 	}
-	return &bridgev2.MatrixMessageResponse{
-		DB: &database.Message{
-			ID: mimiid.MakeMessageID(sent.ID), SenderID: c.ghost, Timestamp: sent.Accepted, Metadata: &mimiid.MessageMetadata{},
-		},
-	}, nil
+	row := &database.Message{
+		ID: mimiid.MakeMessageID(sent.ID), SenderID: c.ghost, Timestamp: sent.Accepted, Metadata: &mimiid.MessageMetadata{},
+	}
+	if queued {
+		return &bridgev2.MatrixMessageResponse{Pending: true}, c.saveQueued(ctx, msg, row)
+	}
+	return &bridgev2.MatrixMessageResponse{DB: row}, nil
+}
+
+// saveQueued saves the row of a message that waits. bridgev2 would do so only when
+// it does not wait any more; but its id is known, and others may reply to it.
+func (c *Client) saveQueued(ctx context.Context, msg *bridgev2.MatrixMessage, row *database.Message) error {
+	if _, err := c.main.bridge.GetGhostByID(ctx, c.ghost); err != nil {
+		return fmt.Errorf("bridge: failed to load the sender: %w", err)
+	}
+	row.MXID, row.Room, row.SenderMXID = msg.Event.ID, msg.Portal.PortalKey, msg.Event.Sender
+	row.Timestamp = time.UnixMilli(msg.Event.Timestamp)
+	if msg.ReplyTo != nil {
+		row.ReplyTo.MessageID, row.ReplyTo.PartID = msg.ReplyTo.ID, &msg.ReplyTo.PartID
+	}
+	if err := c.main.bridge.DB.Message.Insert(ctx, row); err != nil {
+		return fmt.Errorf("bridge: failed to save a message: %w", err)
+	}
+	return nil
 }
 
 // converterFor returns the converter of a portal's room.
@@ -161,7 +180,7 @@ func (c *Client) handleEdit(ctx context.Context, msg *bridgev2.MatrixEdit) error
 	if err != nil {
 		return err
 	}
-	sent, err := c.send(ctx, msg.Portal, msg.Event, m)
+	sent, _, err := c.send(ctx, msg.Portal, msg.Event, m)
 	if err != nil {
 		return err
 	}
@@ -208,7 +227,7 @@ func (c *Client) handleReaction(ctx context.Context, msg *bridgev2.MatrixReactio
 	if err != nil {
 		return nil, err
 	}
-	sent, err := c.send(ctx, msg.Portal, msg.Event, m)
+	sent, _, err := c.send(ctx, msg.Portal, msg.Event, m)
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +261,7 @@ func (c *Client) handleReactionRemove(ctx context.Context, msg *bridgev2.MatrixR
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnknownMessage, err)
 	}
-	_, err = c.send(ctx, msg.Portal, msg.Event, content.Unreact(reaction, target))
+	_, _, err = c.send(ctx, msg.Portal, msg.Event, content.Unreact(reaction, target))
 	return err
 }
 
@@ -268,7 +287,7 @@ func (c *Client) handleMessageRemove(ctx context.Context, msg *bridgev2.MatrixMe
 			return err
 		}
 	}
-	_, err = c.send(ctx, msg.Portal, msg.Event, content.Delete(first, inReplyTo))
+	_, _, err = c.send(ctx, msg.Portal, msg.Event, content.Delete(first, inReplyTo))
 	return err
 }
 

@@ -309,15 +309,24 @@ func TestQueuedMessages(t *testing.T) {
 	w := newWorld(t, options{})
 	room, _, portal := w.group()
 	w.engine.failing("Send", client.ErrQueued)
+	before := len(w.mx.Statuses())
 	eventID, result := w.mx.Say(t.Context(), bridgetest.UserID("alice"), portal, "hello")
 	if !result.Success || w.engine.message(room, string(eventID)) == nil {
 		t.Fatalf("the message was not taken: %+v", result)
 	}
 	answer(t, w.mx, portal, "is kept, and sent as soon as it can be")
+	for _, s := range w.mx.Statuses()[before:] {
+		if s.Status == event.MessageStatusSuccess {
+			t.Error("the message counts as sent")
+		}
+	}
+	if row, err := w.bridge.DB.Message.GetPartByMXID(t.Context(), eventID); err != nil || row == nil {
+		t.Errorf("others could not reply to the message (%v)", err)
+	}
 	w.engine.failing("Send", nil)
 	err := w.mx.Await(t.Context(), portal, func(bridgetest.Room) bool {
 		pending, done := false, false
-		for _, s := range w.mx.Statuses() {
+		for _, s := range w.mx.Statuses()[before:] {
 			pending = pending || s.Status == event.MessageStatusPending
 			done = pending && s.Status == event.MessageStatusSuccess
 		}

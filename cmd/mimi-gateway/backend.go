@@ -24,6 +24,8 @@ type backend struct {
 	keys     mapping.Keys
 	clock    mimi.Clock
 	lab      *labOptions
+
+	node *node.Node // set by open
 }
 
 // open implements the Open of [bridge.Options].
@@ -38,5 +40,10 @@ func (b *backend) open(ctx context.Context, db *dbutil.Database, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
+	b.node = n
 	return &bridge.Backend{Node: n, Engine: n.Client(), Intake: store.Intake(), Store: store.Bridge()}, nil
 }
+
+// failed receives the error with which the MIMI side has ended by itself. It is
+// called after a successful start.
+func (b *backend) failed() <-chan error { return b.node.Failed() }

@@ -38,6 +38,7 @@ type daemon struct {
 	db        *dbutil.Database
 	connector *bridge.Connector
 	bridge    *bridgev2.Bridge
+	backend   *backend
 	metrics   *metrics.Metrics
 }
 
@@ -91,10 +92,10 @@ func (d *daemon) build(s *settings, opts *options, keys mapping.Keys) error {
 	db.IgnoreUnsupportedDatabase = opts.ignoreUnsupportedVersion
 	d.db = db
 	clock := opts.lab.newClock()
-	stores := &backend{settings: s.network, keys: keys, clock: clock, lab: &opts.lab}
+	d.backend = &backend{settings: s.network, keys: keys, clock: clock, lab: &opts.lab}
 	d.connector = bridge.NewConnector(bridge.Options{
 		Config:        &s.network,
-		Open:          stores.open,
+		Open:          d.backend.open,
 		Clock:         clock,
 		IntakeMetrics: d.metrics,
 		PuppetValue:   name,
@@ -151,6 +152,8 @@ func (d *daemon) runBridge(ctx context.Context) error {
 	var err error
 	select {
 	case err = <-served:
+	case err = <-d.backend.failed():
+		err = fmt.Errorf("failed to serve other providers: %w", err)
 	case <-ctx.Done():
 		select {
 		case err = <-served:

@@ -63,6 +63,7 @@ func (a *authenticatedContent) sign(s *suite.Suite, key suite.SignatureKey, grou
 	if err != nil {
 		return err
 	}
+	// RFC 9420, section 6.1: 1
 	a.auth.Signature, err = s.SignWithLabel(key, "FramedContentTBS", tbs)
 	return err
 }

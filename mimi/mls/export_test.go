@@ -346,3 +346,22 @@ func Succeed(t testing.TB, g *Group, cfg Config, create CreateParams, usage Resu
 func CheckSuccession(old, next *Group, usage ResumptionPSKUsage, epoch uint64) error {
 	return old.checkSuccession(&PreSharedKeyID{Usage: usage, Epoch: epoch}, next.state)
 }
+
+// JoinerOf processes a commit up to the point where it would take effect, and
+// returns the joiner secret.
+func JoinerOf(t testing.TB, g *Group, m *PublicMessage) suite.Secret {
+	t.Helper()
+	a, err := fromPublic(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := g.state.stageCommit(t.Context(), g.cfg, &g.proposals, a, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := g.open(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n.joiner
+}

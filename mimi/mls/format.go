@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 )
@@ -29,6 +30,9 @@ func (r Row) String() string {
 
 // Format is String for every verb.
 func (r Row) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(r.String())) }
+
+// MarshalJSON is String as JSON: rows are not stored that way.
+func (r Row) MarshalJSON() ([]byte, error) { return json.Marshal(r.String()) }
 
 // LogValue is String for log/slog.
 func (r Row) LogValue() slog.Value { return slog.StringValue(r.String()) }

@@ -34,6 +34,7 @@ type senderData struct {
 func (d *senderData) Wire(c *wire.Codec) {
 	wire.Uint32(c, &d.leaf)
 	wire.Uint32(c, &d.generation)
+	// RFC 9420, section 6.3.1: 5
 	wire.Fixed(c, &d.guard, 4)
 }
 
@@ -149,7 +150,6 @@ func (k *messageKeys) protect(random io.Reader, a *authenticatedContent, pad int
 	if err != nil {
 		return nil, err
 	}
-	// RFC 9420, section 6.3.1: 5
 	if m.EncryptedSenderData, err = k.sealSenderData(m, &data); err != nil {
 		return nil, err
 	}

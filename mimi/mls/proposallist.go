@@ -151,6 +151,7 @@ func (p *prepared) checkOne(cp *CommittedProposal, leaves map[LeafIndex]bool, ps
 	var target LeafIndex
 	switch body := cp.Proposal.Body.(type) {
 	case *Update:
+		// unmutated: it is the committer's own then, which the next check refuses
 		// RFC 9420, section 12.2: 4
 		if !cp.ByReference {
 			return fmt.Errorf("%w: by value", ErrOwnUpdate)

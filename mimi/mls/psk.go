@@ -43,9 +43,9 @@ const (
 //	} PreSharedKeyID;
 type PreSharedKeyID struct {
 	Type      PSKType
-	ID        []byte             // external, application
-	Component ComponentID        // application
 	Usage     ResumptionPSKUsage // resumption
+	Component ComponentID        // application
+	ID        []byte             // external, application
 	GroupID   []byte             // resumption
 	Epoch     uint64             // resumption
 	Nonce     []byte

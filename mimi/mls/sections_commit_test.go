@@ -2,6 +2,7 @@ package mls_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -205,6 +206,11 @@ func TestSection12_4_2PSKsAreThere(t *testing.T) {
 	key, _ := w.Node("A").Group.SignatureKey(0)
 	mls.Resign(t, w.Node("A").Group, key, commit)
 	refused(t, w, "B", &mls.MLSMessage{PublicMessage: commit}, mls.ErrNoPSK)
+	broken := errors.New("the store is broken")
+	w.Node("B").Config.PSK = func(context.Context, mls.PreSharedKeyID) (suite.Secret, error) { return suite.Secret{}, broken }
+	w.Restart("B")
+	refused(t, w, "B", p.MLSMessage(), mls.ErrNoPSK)
+	refused(t, w, "B", p.MLSMessage(), broken)
 	w.Node("B").Config.PSK = pskOf("another secret")
 	w.Restart("B")
 	refused(t, w, "B", p.MLSMessage(), mls.ErrConfirmationTag)

@@ -256,7 +256,7 @@ func TestSection10FreshKeys(t *testing.T) {
 		t.Errorf("%d keys in three KeyPackages", len(seen))
 	}
 	for _, octets := range []failing{0, 32} {
-		if _, err := mls.NewKeyPackage(&octets, mls.KeyPackageParams{CipherSuite: mls.X25519, Leaf: leaf}); !errors.Is(err, errNoRandom) {
+		if _, err := mls.NewKeyPackage(io.MultiReader(&octets, mlstest.Random("more")), mls.KeyPackageParams{CipherSuite: mls.X25519, Leaf: leaf}); !errors.Is(err, errNoRandom) {
 			t.Errorf("without randomness: %v", err)
 		}
 	}

@@ -200,7 +200,7 @@ func TestSection8_4Nonces(t *testing.T) {
 	}
 	n.Config.Random = new(failing)
 	w.Restart("A")
-	if _, err := n.Group.Commit(t.Context(), 0, mls.CommitOptions{Proposals: []mls.ProposalBody{psk}}); !errors.Is(err, errNoRandom) {
+	if _, _, err := n.Group.Propose(t.Context(), 0, psk, mls.AuthenticatedData{}); !errors.Is(err, errNoRandom) {
 		t.Errorf("without randomness: %v", err)
 	}
 }
@@ -261,8 +261,12 @@ func TestSection9_2SecretsAreErased(t *testing.T) {
 		zero("old epoch of "+node, octets)
 	}
 	g := w.Node("A").Group
-	if _, err := g.Commit(t.Context(), 0, mls.CommitOptions{}); err != nil {
+	p, err := g.Commit(t.Context(), 0, mls.CommitOptions{})
+	if err != nil {
 		t.Fatal(err)
+	}
+	if joiner := mls.JoinerOf(t, w.Node("B").Group, p.Message); !joiner.IsZero() {
+		t.Error("the joiner secret is still there after a commit was processed")
 	}
 	if joiner := mls.Joiner(g); !joiner.IsZero() {
 		t.Error("the joiner secret is still there after the Welcome was made")

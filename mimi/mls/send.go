@@ -33,7 +33,6 @@ func (g *Group) signed(from LeafIndex, content FramedContent, format WireFormat,
 		return nil, err
 	}
 	a := &authenticatedContent{format: format, content: content}
-	// RFC 9420, section 6.1: 1
 	return a, a.sign(g.suite, o.signature, g.state.encoded)
 }
 

@@ -18,6 +18,7 @@ func checkLeafAlone(cfg *Config, s *suite.Suite, l *LeafNode) error {
 	if err := s.CheckHPKEKey(l.EncryptionKey); err != nil {
 		return fmt.Errorf("encryption key: %w", err)
 	}
+	// unmutated: no signature verifies with what is no key
 	// RFC 9420, sections 5.1.2: 1; 10: 2
 	if err := s.CheckSignatureKey(l.SignatureKey); err != nil {
 		return fmt.Errorf("signature key: %w", err)

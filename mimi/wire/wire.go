@@ -223,23 +223,52 @@ func Vector[T any](c *Codec, v *[]T, elem func(*Codec, *T)) {
 	}
 	*v = nil
 	sub := decoder(c.take(c.getLength()))
+	var full chunks[T]
+	var last []T
 	for len(sub.buf) > 0 && sub.err == nil {
-		var e T
+		if len(last) == cap(last) {
+			last = full.next(last)
+		}
+		// The element is decoded in its place: another one would be an allocation.
+		last = last[:len(last)+1]
 		left := len(sub.buf)
-		elem(&sub, &e)
+		elem(&sub, &last[len(last)-1])
 		if len(sub.buf) == left {
-			sub.Fail(fmt.Errorf("wire: empty element in vector of %T", e))
+			sub.Fail(fmt.Errorf("wire: empty element in vector of %T", last[0]))
 		}
-		// Doubling bounds what many small elements cost in all, where append alone
-		// would grow large vectors by a quarter each time.
-		if len(*v) == cap(*v) {
-			*v = slices.Grow(*v, max(4, len(*v)))
-		}
-		*v = append(*v, e)
 	}
 	if sub.err != nil {
 		c.Fail(sub.err)
+		return
 	}
+	*v = full.join(last)
+}
+
+// chunks are the full parts of a vector that is being decoded. Nobody knows how
+// many elements follow, and a peer may send the smallest ones there are: a slice
+// that doubles whenever it is full would take, in all, four times the memory of
+// its elements. With chunks of an eighth of what is there it is 2 1/8 times.
+type chunks[T any] struct {
+	parts [][]T
+	total int
+}
+
+// next puts a full part away, and returns an empty one.
+func (c *chunks[T]) next(last []T) []T {
+	if len(last) == 0 {
+		return make([]T, 0, 4)
+	}
+	c.parts = append(c.parts, last)
+	c.total += len(last)
+	return make([]T, 0, max(16, c.total/8))
+}
+
+// join returns all elements.
+func (c *chunks[T]) join(last []T) []T {
+	if len(c.parts) == 0 {
+		return last
+	}
+	return slices.Concat(append(c.parts, last)...)
 }
 
 // Optional codes an optional<T>.

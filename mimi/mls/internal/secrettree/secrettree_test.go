@@ -165,6 +165,29 @@ func TestConsumedSecretsAreGone(t *testing.T) {
 	}
 }
 
+// TestConsumedSecretsAreErased: the octets of a ratchet's secret and of a key are
+// overwritten.
+func TestConsumedSecretsAreErased(t *testing.T) {
+	tree := grow(t, 2)
+	get(t, tree, 0, 0)
+	ratchet := tree.ratchets[ratchetID{0, Application}].secret.Bytes()
+	key, err := tree.Get(0, Application, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range [][]byte{ratchet, key.Key.Bytes(), key.Nonce.Bytes()} {
+		if len(b) == 0 || bytes.Equal(b, make([]byte, len(b))) {
+			t.Fatal("no secret to look at")
+		}
+		defer func() {
+			if !bytes.Equal(b, make([]byte, len(b))) {
+				t.Errorf("%d octets are not overwritten", len(b))
+			}
+		}()
+	}
+	key.Consume()
+}
+
 // TestSection15_3WindowIsBounded: 1000 skipped keys, 2000 forward.
 func TestSection15_3WindowIsBounded(t *testing.T) {
 	tree := grow(t, 2)

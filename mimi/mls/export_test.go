@@ -365,3 +365,43 @@ func JoinerOf(t testing.TB, g *Group, m *PublicMessage) suite.Secret {
 	}
 	return n.joiner
 }
+
+// A StoredSeed is a row that is stored, and its decoder.
+type StoredSeed struct {
+	Name   string
+	Octets []byte
+	Decode func([]byte) error
+}
+
+// StoredSeeds has one of each kind, of a group without pending commit.
+func StoredSeeds(t testing.TB, g *Group) []StoredSeed {
+	t.Helper()
+	p, err := g.Commit(t.Context(), g.OwnLeaves()[0], CommitOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Discard()
+	a, err := fromPublic(p.Message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := g.state.tree.leaf(0)
+	secret := suite.NewSecret(make([]byte, 32))
+	var seeds []StoredSeed
+	add := func(name string, m wire.Message, fresh func() wire.Message) {
+		b, err := wire.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seeds = append(seeds, StoredSeed{name, b, func(b []byte) error { return wire.Unmarshal(b, fresh()) }})
+	}
+	add("leaf", &storedLeaf{leaf}, func() wire.Message { return new(storedLeaf) })
+	add("past epoch", &storedPast{g.state.encoded, secret, 4}, func() wire.Message { return new(storedPast) })
+	add("message", &storedProposal{a, []byte("tag")}, func() wire.Message { return new(storedProposal) })
+	add("update", &storedUpdate{0, secret, secret}, func() wire.Message { return new(storedUpdate) })
+	add("pending commit", g.pending, func() wire.Message { return new(pendingCommit) })
+	add("epoch", g.secrets, func() wire.Message { return new(schedule.Secrets) })
+	add("context", &g.state.context, func() wire.Message { return new(GroupContext) })
+	add("ReInit", &ReInit{GroupID: []byte("id"), Version: MLS10, CipherSuite: X25519}, func() wire.Message { return new(ReInit) })
+	return seeds
+}

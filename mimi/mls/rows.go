@@ -13,7 +13,8 @@ import (
 
 // A Row is a piece of the stored state of a [Group] or [PublicGroup]. Rows are
 // written only when they changed: one application message changes a few small
-// ones, whatever the size of the group.
+// ones, whatever the size of the group. It prints without its value, but for one
+// in an unexported field of another structure: fmt asks no methods there.
 type Row struct {
 	Key    string // ASCII, unique in the group
 	Value  []byte // nil: the row is to be deleted

@@ -222,26 +222,28 @@ func Vector[T any](c *Codec, v *[]T, elem func(*Codec, *T)) {
 		return
 	}
 	*v = nil
-	sub := decoder(c.take(c.getLength()))
+	body := c.take(c.getLength())
+	// Elements are decoded by c itself and in their place: a codec or an element
+	// of their own would be further allocations.
+	whole, rest := c.whole, c.buf
+	c.whole, c.buf = body, body
 	var full chunks[T]
 	var last []T
-	for len(sub.buf) > 0 && sub.err == nil {
+	for len(c.buf) > 0 && c.err == nil {
 		if len(last) == cap(last) {
 			last = full.next(last)
 		}
-		// The element is decoded in its place: another one would be an allocation.
 		last = last[:len(last)+1]
-		left := len(sub.buf)
-		elem(&sub, &last[len(last)-1])
-		if len(sub.buf) == left {
-			sub.Fail(fmt.Errorf("wire: empty element in vector of %T", last[0]))
+		left := len(c.buf)
+		elem(c, &last[len(last)-1])
+		if len(c.buf) == left {
+			c.Fail(fmt.Errorf("wire: empty element in vector of %T", last[0]))
 		}
 	}
-	if sub.err != nil {
-		c.Fail(sub.err)
-		return
+	c.whole, c.buf = whole, rest
+	if c.err == nil {
+		*v = full.join(last)
 	}
-	*v = full.join(last)
 }
 
 // chunks are the full parts of a vector that is being decoded. Nobody knows how

@@ -5,7 +5,7 @@
 //	go -C tools run ./mutate -root ..
 //
 // A check is what a comment marks with section and ordinal, as docs/mls-conformance.md
-// explains, and every condition that leads to a named error (see find.go). All
+// explains; with -all also every condition that leads to a named error. All
 // checks are compiled into one binary for each package, in which an environment
 // variable says which of them is off: files in the checkout stay as they are. A
 // first run of each test tells which checks it reaches, so that a check is only
@@ -35,18 +35,18 @@ import (
 
 // options are the flags.
 type options struct {
-	root   string
-	jobs   int
-	only   *regexp.Regexp
-	marked bool
-	out    io.Writer
+	root string
+	jobs int
+	only *regexp.Regexp
+	all  bool
+	out  io.Writer
 }
 
 func main() {
 	opts := options{out: os.Stdout}
 	flag.StringVar(&opts.root, "root", ".", "`folder` of the module")
 	flag.IntVar(&opts.jobs, "jobs", runtime.NumCPU(), "`number` of tests that run at a time")
-	flag.BoolVar(&opts.marked, "marked", false, "only remove checks that are marked with a section")
+	flag.BoolVar(&opts.all, "all", false, "also remove conditions that are not marked, but lead to a named error")
 	only := flag.String("only", "", "only remove checks whose place matches this `expression`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -88,7 +88,7 @@ func run(ctx context.Context, opts options) error {
 		if c.fixed {
 			fixed++
 		}
-		return c.fixed || !opts.only.MatchString(c.String()) || (opts.marked && !c.marked)
+		return c.fixed || !opts.only.MatchString(c.String()) || (!opts.all && !c.marked)
 	})
 	if len(checks) == 0 {
 		return errors.New("no checks found")

@@ -224,9 +224,25 @@ func TestMoreJoinersThanAllowed(t *testing.T) {
 	// One use is left, and three have been shown the GroupInfo.
 	_, err = ask(dave)
 	wantNotAllowed(t, err, "no valid joining code")
+	// Who has joined is not counted any more.
+	code = w.register(func(r *protocol.JoinCodeRegistration) { r.Uses = 2 })
+	second, err := ask("dora@d.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Accept(w.JoinAs(second))
+	for range 2 {
+		if _, err := ask("dora@d.example"); err != nil {
+			t.Errorf("a joiner for the use that is left: %v", err)
+		}
+	}
+	_, err = ask("dora@d.example")
+	wantNotAllowed(t, err, "no valid joining code")
+	w.Commit(alice, mmrtest.Remove(dave)) // codes and joiners are gone
+	w.Commit(alice)
 	// A room remembers so many, whatever its codes say.
 	code = w.register(func(r *protocol.JoinCodeRegistration) { r.Uses = 100 })
-	for range 2 {
+	for range 5 {
 		if _, err := ask(dave); err != nil {
 			t.Fatal(err)
 		}

@@ -194,6 +194,30 @@ func TestRetry(t *testing.T) {
 	}
 }
 
+// TestPauseAfterSuccess: a delivery that succeeds makes the next pause a short one.
+func TestPauseAfterSuccess(t *testing.T) {
+	w := quiet(t)
+	w.say(alice, "hello")
+	attempt := 0
+	w.net.set(func(_ context.Context, domain string) error {
+		if domain != "c.example" {
+			return nil
+		}
+		if attempt++; attempt < 4 || attempt == 5 { // the Welcome, then the message
+			return errors.New("down")
+		}
+		return nil
+	})
+	w.clock.hurry()
+	w.restart()
+	w.delivered("c.example", 2)
+	w.hub.Stop()
+	ms := time.Millisecond
+	if want := []time.Duration{500 * ms, 1000 * ms, 2000 * ms, 500 * ms}; !slices.Equal(w.clock.pauses, want) {
+		t.Errorf("pauses %v, want %v", w.clock.pauses, want)
+	}
+}
+
 // TestPauseEnds: an attempt follows when the pause has passed on the clock, and not
 // before.
 func TestPauseEnds(t *testing.T) {

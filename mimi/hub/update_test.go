@@ -326,6 +326,20 @@ func TestProposals(t *testing.T) {
 	}
 }
 
+// TestProposalTwice: a proposal that comes again in another request is the one that
+// is pending.
+func TestProposalTwice(t *testing.T) {
+	w := trio(t)
+	req := w.MakeProposals(carol, w.Leave(carol)...)
+	for _, r := range []*protocol.UpdateRequest{req, {ProposalOrCommit: req.ProposalOrCommit}} {
+		if _, err := w.hub.Update(t.Context(), "c.example", w.Room, mmrtest.Again(t, r)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Proposed("c.example", req)
+	w.Commit(alice, mmrtest.Pending)
+}
+
 // TestUpdateProposal: a member updates by a Commit with path (docs/mmr-profile.md,
 // section 3).
 func TestUpdateProposal(t *testing.T) {

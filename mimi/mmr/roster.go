@@ -97,8 +97,9 @@ func (r roster) about(newcomer *identity.PseudonymousCredentialTBS, how identity
 // roster after it (docs/mmr-profile.md, sections 1 and 2).
 func (r *Room) nextRoster(view *mls.CommitView) (roster, error) {
 	// Newcomers are compared with those who are there before the Commit, the
-	// removed ones included, and with each other.
-	seen, next := r.roster.clone(), r.roster.clone()
+	// removed ones included; [roster.put] compares them with each other. Several
+	// leaves of one new user may come at once: nobody is there to vouch for them.
+	next := r.roster.clone()
 	for _, removed := range view.Removed {
 		next.drop(removed.Index)
 	}
@@ -112,34 +113,29 @@ func (r *Room) nextRoster(view *mls.CommitView) (roster, error) {
 			return roster{}, err
 		}
 		tbs := &cred.PseudonymousCredentialTBS
-		if err := seen.about(tbs, how).CheckNew(tbs, how, r.verifySibling); err != nil {
+		if err := r.roster.about(tbs, how).CheckNew(tbs, how, r.verifySibling); err != nil {
 			return roster{}, fmt.Errorf("added leaf %d: %w", added.Index, err)
 		}
 		if err := next.put(added.Index, tbs); err != nil {
 			return roster{}, err
 		}
-		if how.Replaces == nil { // else old and new would stand in one place
-			if err := seen.put(added.Index, tbs); err != nil {
-				return roster{}, err
-			}
-		}
 	}
 	for _, changed := range view.Updated {
-		if err := r.updateLeaf(seen, next, changed); err != nil {
+		if err := r.updateLeaf(next, changed); err != nil {
 			return roster{}, fmt.Errorf("changed leaf %d: %w", changed.Index, err)
 		}
 	}
 	return next, nil
 }
 
-func (r *Room) updateLeaf(seen, next roster, changed mls.LeafChange) error {
+func (r *Room) updateLeaf(next roster, changed mls.LeafChange) error {
 	cred, err := ParseLeaf(r.suite, changed.New)
 	if err != nil || changed.New.Credential.Equal(&changed.Old.Credential) {
 		return err
 	}
 	leaf, tbs := changed.Index, &cred.PseudonymousCredentialTBS
 	how := identity.Entry{Replaces: &leaf}
-	if err := seen.about(tbs, how).CheckNew(tbs, how, r.verifySibling); err != nil {
+	if err := r.roster.about(tbs, how).CheckNew(tbs, how, r.verifySibling); err != nil {
 		return err
 	}
 	next.drop(leaf)

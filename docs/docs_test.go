@@ -27,6 +27,7 @@ var (
 	isFile    = regexp.MustCompile(`^[\w\-]+\.(go|md|sql|json)$`)
 	isTable   = regexp.MustCompile(`^mimi_[a-z_]+$`)
 	isWord    = regexp.MustCompile(`^\w*[a-z]\w*[A-Z]\w*$`)
+	inFolder  = regexp.MustCompile(`^go -C (\S+) `)
 	runFlag   = regexp.MustCompile(`-run '?\^?([\w|]+)\$?'?`)
 )
 
@@ -77,7 +78,8 @@ func (b *book) check(s string, settings map[string]bool) (known bool, problem st
 	case isTest.MatchString(s):
 		return verdict(b.tests[s], "no such test")
 	case member != nil && b.members[member[1]] != nil && strings.ToLower(s) != s:
-		return verdict(b.members[member[1]][member[2]], "not declared in package "+member[1])
+		test := isTest.MatchString(member[2]) && b.tests[member[2]]
+		return verdict(test || b.members[member[1]][member[2]], "not declared in package "+member[1])
 	case isTable.MatchString(s):
 		return verdict(strings.Contains(b.tables, s), "no such table or metric")
 	case isFile.MatchString(s):
@@ -106,9 +108,13 @@ func (b *book) checkPath(s string) (known bool, problem string) {
 
 // checkCommand looks for the packages and tests that a go command names.
 func (b *book) checkCommand(s string) string {
+	dir := root
+	if m := inFolder.FindStringSubmatch(s); m != nil {
+		dir = filepath.Join(root, m[1])
+	}
 	for _, w := range strings.Fields(s) {
 		if path, ok := strings.CutPrefix(w, "./"); ok {
-			if _, err := os.Stat(filepath.Join(root, strings.TrimSuffix(path, "/..."))); err != nil {
+			if _, err := os.Stat(filepath.Join(dir, strings.TrimSuffix(path, "/..."))); err != nil {
 				return "no such package: " + w
 			}
 		}

@@ -405,3 +405,15 @@ func StoredSeeds(t testing.TB, g *Group) []StoredSeed {
 	add("ReInit", &ReInit{GroupID: []byte("id"), Version: MLS10, CipherSuite: X25519}, func() wire.Message { return new(ReInit) })
 	return seeds
 }
+
+// PendingRow is the row of the pending commit with another message.
+func PendingRow(t testing.TB, g *Group, message []byte) []byte {
+	t.Helper()
+	p := *g.pending
+	p.message = message
+	b, err := wire.Marshal(&p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

@@ -166,6 +166,7 @@ func (st *state) checkBody(ctx context.Context, cfg *Config, body ProposalBody, 
 		}
 		return cfg.validateCredential(ctx, &p.KeyPackage.LeafNode)
 	case *Update:
+		// unmutated: proposalSender and checkExternalCommit refuse other senders first
 		if sender.Type != SenderMember {
 			return fmt.Errorf("%w: Update", ErrSender)
 		}
@@ -187,6 +188,7 @@ func (st *state) checkBody(ctx context.Context, cfg *Config, body ProposalBody, 
 	case *GroupContextExtensions:
 		return st.checkExtensions(ctx, cfg, p.Extensions)
 	case *SelfRemove:
+		// unmutated: proposalSender and checkExternalCommit refuse other senders first
 		if sender.Type != SenderMember {
 			return fmt.Errorf("%w: SelfRemove", ErrSender)
 		}

@@ -168,3 +168,41 @@ func FuzzRecord(f *testing.F) {
 		}
 	})
 }
+
+// maybe is nothing but an optional element.
+type maybe struct{ v *inner }
+
+func (m *maybe) Wire(c *wire.Codec) { wire.Optional(c, &m.v, wire.Struct) }
+
+// TestEachRuleAlone: inputs that nothing else than one check refuses.
+func TestEachRuleAlone(t *testing.T) {
+	for _, octet := range []byte{2, 0xff} {
+		if err := wire.Unmarshal([]byte{octet}, new(maybe)); err == nil {
+			t.Errorf("presence octet %d is accepted", octet)
+		}
+	}
+	if err := wire.Unmarshal([]byte{0xc0, 0, 0, 0, 0, 0, 0, 0}, new(opaque)); !errors.Is(err, wire.ErrLength) {
+		t.Errorf("a length of eight octets: %v", err)
+	}
+	for _, b := range [][]byte{{1}, []byte("four")} {
+		if _, err := wire.Marshal(&inner{b}); !errors.Is(err, wire.ErrLength) {
+			t.Errorf("%d octets in a field of three: %v", len(b), err)
+		}
+	}
+	if err := wire.Unmarshal([]byte{1, 7}, new(empties)); err == nil || errors.Is(err, wire.ErrTrailing) {
+		t.Errorf("elements without octets: %v", err)
+	}
+	if _, err := wire.Marshal(&fixed{[]inner{{[]byte("abc")}, {nil}}}); !errors.Is(err, wire.ErrLength) {
+		t.Errorf("a vector with a wrong element: %v", err)
+	}
+}
+
+// empties is a vector whose elements have no octets.
+type empties struct{ l []struct{} }
+
+func (e *empties) Wire(c *wire.Codec) { wire.Vector(c, &e.l, func(*wire.Codec, *struct{}) {}) }
+
+// fixed is a vector of elements of three octets.
+type fixed struct{ l []inner }
+
+func (f *fixed) Wire(c *wire.Codec) { wire.Vector(c, &f.l, wire.Struct) }

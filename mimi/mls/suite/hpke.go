@@ -2,6 +2,7 @@ package suite
 
 import (
 	"crypto/hpke"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
@@ -112,8 +113,44 @@ func (s *Suite) publicKey(public []byte) (hpke.PublicKey, error) {
 
 // CheckHPKEKey fails with [ErrKey] if public is no HPKE public key of the suite.
 func (s *Suite) CheckHPKEKey(public []byte) error {
-	_, err := s.publicKey(public)
-	return err
+	if _, err := s.publicKey(public); err != nil {
+		return err
+	}
+	// Nobody can encrypt to such a key (RFC 9180, section 7.1.4). In a tree it
+	// would keep all others from making a path.
+	// RFC 9420, section 10: 1, 2
+	if lowOrder(public) {
+		return fmt.Errorf("%w: X25519 public key of low order", ErrKey)
+	}
+	return nil
+}
+
+// lowOrder reports whether public is one of the X25519 points of low order (RFC
+// 7748, section 6.1): u is 0, 1, p-1, p or p+1, or one of two of order eight.
+// The highest bit does not count. Keys of P-256, which are longer, are none.
+func lowOrder(public []byte) bool {
+	if len(public) != 32 {
+		return false
+	}
+	u := [32]byte(public)
+	u[31] &= 0x7f
+	middle := func(b byte) bool {
+		for _, x := range u[1:31] {
+			if x != b {
+				return false
+			}
+		}
+		return true
+	}
+	switch {
+	case u[31] == 0 && middle(0):
+		return u[0] <= 1
+	case u[31] == 0x7f && middle(0xff):
+		return u[0] >= 0xec && u[0] <= 0xee
+	}
+	h := hex.EncodeToString(u[:])
+	return h == "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800" ||
+		h == "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"
 }
 
 // EncryptWithLabel encrypts to a public key (RFC 9420, section 5.1.3). The name

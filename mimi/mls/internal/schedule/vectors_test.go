@@ -3,6 +3,7 @@ package schedule_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"testing"
 
@@ -172,5 +173,16 @@ func TestStoredSecretsSurvive(t *testing.T) {
 	}
 	if bytes.Contains(b, e.Encryption.Bytes()) || bytes.Contains(b, e.AppExport.Bytes()) {
 		t.Error("the secrets of the trees are stored beside the trees")
+	}
+}
+
+// TestSection8_4NumberOfPSKs: it is a uint16.
+func TestSection8_4NumberOfPSKs(t *testing.T) {
+	s, err := suite.Lookup(suite.X25519AES128)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := schedule.PSKSecret(s, make([]schedule.PSK, 1<<16)); !errors.Is(err, schedule.ErrTooManyPSKs) {
+		t.Errorf("65536 PSKs: %v", err)
 	}
 }

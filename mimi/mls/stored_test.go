@@ -1,0 +1,143 @@
+package mls_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/mlstest"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+)
+
+// TestStoredRowsFitTogether: rows that are missing, there twice, of another kind
+// or another group are no state.
+func TestStoredRowsFitTogether(t *testing.T) {
+	w, other := three(t), three(t)
+	n := w.Node("A")
+	if _, err := n.Group.Commit(t.Context(), 0, mls.CommitOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	other.Commit("C", "carol/1", mls.CommitOptions{})
+	n.Disk.Write(n.Group.Dirty())
+	w.HubDisk.Write(w.Hub.Dirty())
+	foreign := other.Node("A")
+	foreign.Disk.Write(foreign.Group.Dirty())
+	proposal, err := mls.Marshal(mls.Forge(t, n.Group, 0, mls.FramedContent{
+		ContentType: mls.ContentProposal, Proposal: &mls.Proposal{Body: &mls.Remove{Removed: 1}},
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(d mlstest.Disk) []mls.Row{
+		"deleted row":             func(d mlstest.Disk) []mls.Row { return append(d.Rows(), mls.Row{Key: "more"}) },
+		"row that is there twice": func(d mlstest.Disk) []mls.Row { return append(d.Rows(), d["context"]) },
+		"unknown row":             func(d mlstest.Disk) []mls.Row { return append(d.Rows(), mls.Row{Key: "more", Value: []byte{1}}) },
+		"no version":              func(d mlstest.Disk) []mls.Row { delete(d, "version"); return d.Rows() },
+		"hub's version":           func(d mlstest.Disk) []mls.Row { d["version"] = w.HubDisk["version"]; return d.Rows() },
+		"no context":              func(d mlstest.Disk) []mls.Row { delete(d, "context"); return d.Rows() },
+		"no tree": func(d mlstest.Disk) []mls.Row {
+			for k := range d {
+				if strings.HasPrefix(k, "n/") {
+					delete(d, k)
+				}
+			}
+			return d.Rows()
+		},
+		"another tree hash": func(d mlstest.Disk) []mls.Row { d["context"] = foreign.Disk["context"]; return d.Rows() },
+		"context too long": func(d mlstest.Disk) []mls.Row {
+			d["context"] = mls.Row{Key: "context", Value: append(d["context"].Value, 0)}
+			return d.Rows()
+		},
+		"node that is none": func(d mlstest.Disk) []mls.Row {
+			d["n/00000000"] = mls.Row{Key: "n/00000000", Value: []byte{9}}
+			return d.Rows()
+		},
+		"pending proposal": func(d mlstest.Disk) []mls.Row {
+			d["pending"] = mls.Row{Key: "pending", Value: mls.PendingRow(t, n.Group, proposal)}
+			return d.Rows()
+		},
+		"pending nothing": func(d mlstest.Disk) []mls.Row {
+			d["pending"] = mls.Row{Key: "pending", Value: mls.PendingRow(t, n.Group, []byte{1})}
+			return d.Rows()
+		},
+	} {
+		disk := mlstest.Disk{}
+		disk.Write(n.Disk.Rows())
+		if _, err := mls.LoadGroup(n.Config, change(disk)); !errors.Is(err, mls.ErrState) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	delete(w.HubDisk, "groupinfo")
+	if _, err := mls.LoadPublicGroup(w.HubConf, w.HubDisk.Rows()); !errors.Is(err, mls.ErrState) {
+		t.Errorf("hub without GroupInfo: %v", err)
+	}
+}
+
+// TestStoredKeyPackagesFitTogether: each private key is one, and that of its
+// public key.
+func TestStoredKeyPackagesFitTogether(t *testing.T) {
+	w := three(t)
+	k := keyPackage(t, w, "dan/1")
+	init, encryption, seed := k.InitKey.Secret(), k.EncryptionKey.Secret(), k.SignatureKey.Seed()
+	short := suite.NewSecret([]byte{1})
+	for name, keys := range map[string][3]suite.Secret{
+		"init":       {short, encryption, seed},
+		"encryption": {init, short, seed},
+		"signature":  {init, encryption, short},
+		"swapped":    {encryption, init, seed},
+		"another":    {init, encryption, init},
+	} {
+		if _, err := mls.AssembleKeyPackage(&k.KeyPackage, keys[0], keys[1], keys[2]); !errors.Is(err, mls.ErrState) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := mls.UnmarshalKeyPackagePrivate(short); !errors.Is(err, mls.ErrState) {
+		t.Errorf("a stored KeyPackage of one octet: %v", err)
+	}
+}
+
+// TestCallsOutOfTurn: what a group cannot do at the moment.
+func TestCallsOutOfTurn(t *testing.T) {
+	w := three(t)
+	g := w.Node("A").Group
+	leaf := w.LeafParams("alex/1")
+	if _, err := g.Commit(t.Context(), 0, mls.CommitOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.ExternalCommit(t.Context(), mls.ExternalOptions{Leaf: leaf}); !errors.Is(err, mls.ErrPendingCommit) {
+		t.Errorf("external Commit beside a pending one: %v", err)
+	}
+	g.Discard()
+	far := w.Protect("B", "bob/1", "text")
+	w.Node("A").Config.Limits.ForwardKeys = 1
+	w.Restart("A")
+	for range 3 {
+		far = w.Protect("B", "bob/1", "text")
+	}
+	refused(t, w, "A", &mls.MLSMessage{PrivateMessage: far}, mls.ErrTooFar)
+	far.GroupID = []byte("another")
+	refused(t, w, "A", &mls.MLSMessage{PrivateMessage: far}, mls.ErrGroupID)
+	w.Commit("B", "bob/1", mls.CommitOptions{Proposals: []mls.ProposalBody{&mls.Remove{Removed: 0}}})
+	g = w.Node("A").Group
+	if _, err := g.ExternalCommit(t.Context(), mls.ExternalOptions{Leaf: leaf}); !errors.Is(err, mls.ErrInactive) {
+		t.Errorf("external Commit of a group that is over: %v", err)
+	}
+	if _, err := g.ExportComponent(1); !errors.Is(err, mls.ErrNoSecrets) {
+		t.Errorf("component secret of a group that is over: %v", err)
+	}
+	if _, err := g.Protect(0, nil, mls.AuthenticatedData{}); !errors.Is(err, mls.ErrInactive) {
+		t.Errorf("message of a group that is over: %v", err)
+	}
+	for name, m := range map[string]*mls.FramedContent{
+		"proposal": {ContentType: mls.ContentProposal, Sender: mls.Sender{Type: mls.SenderMember}},
+		"commit":   {ContentType: mls.ContentCommit, Sender: mls.Sender{Type: mls.SenderMember}},
+	} {
+		if _, err := mls.Marshal(m); err == nil {
+			t.Errorf("a %s message without one is encoded", name)
+		}
+	}
+	if _, err := mls.Marshal(new(mls.Node)); !errors.Is(err, mls.ErrTreeForm) {
+		t.Errorf("a node without content is encoded: %v", err)
+	}
+}

@@ -2,6 +2,7 @@
 // request per line on standard input, one answer per line on standard output.
 
 import { createInterface } from "node:readline"
+import { p256 } from "@noble/curves/nist.js"
 import * as mls from "ts-mls"
 import { createCustomCredential } from "ts-mls/customCredential.js"
 import { encodeRatchetTree, decodeRatchetTree } from "ts-mls/ratchetTree.js"
@@ -119,6 +120,13 @@ function readExternalPub(suite) {
   return { ...suite, hpke: { ...suite.hpke, importPublicKey } }
 }
 
+// Correction 2: the library makes compressed public keys for ECDSA, where RFC 9420,
+// section 5.1.2, has the uncompressed form.
+async function signatureKey(suite) {
+  const { signKey, publicKey } = await cs.signature.keygen()
+  return { signKey, publicKey: suite === 2 ? p256.getPublicKey(signKey, false) : publicKey }
+}
+
 async function makeGroupInfo(withTree) {
   const { publicKey } = await cs.hpke.deriveKeyPair(state.keySchedule.externalSecret)
   const key = await cs.hpke.exportPublicKey(publicKey)
@@ -141,7 +149,7 @@ const ops = {
       proposals: q.proposals ?? [],
       credentials: ["basic", ...(q.credentials ?? []).map(credentialType)],
     }
-    signature = await cs.signature.keygen()
+    signature = await signatureKey(q.suite)
     publicHandshake = q.public_handshake === true
     keyPackages = []
     psks = {}

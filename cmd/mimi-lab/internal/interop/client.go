@@ -15,9 +15,8 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/mlspeer"
 )
 
-// answerTimeout bounds one request. It is long, since some libraries are slow
-// when they are built without optimisation.
-const answerTimeout = 30 * time.Second
+// answerTimeout bounds one request. It is long, since the machine may be busy.
+const answerTimeout = 2 * time.Minute
 
 // maxAnswer bounds an answer.
 const maxAnswer = 64 << 20
@@ -28,6 +27,8 @@ var errUnsupported = errors.New("not supported")
 // A client answers requests of the protocol, one after the other.
 type client interface {
 	call(ctx context.Context, request []byte) ([]byte, error)
+	// alive reports whether it can answer further requests.
+	alive() bool
 	close()
 }
 
@@ -38,6 +39,8 @@ func (l local) call(ctx context.Context, request []byte) ([]byte, error) {
 	return json.Marshal(l.peer.Handle(ctx, request))
 }
 
+func (local) alive() bool { return true }
+
 func (local) close() {}
 
 // A program is a client in a process of its own.
@@ -46,6 +49,7 @@ type program struct {
 	stdin  io.WriteCloser
 	lines  *bufio.Scanner
 	stderr *tail
+	dead   bool
 }
 
 // startProgram starts a client.
@@ -86,10 +90,16 @@ func (p *program) call(ctx context.Context, request []byte) ([]byte, error) {
 func (p *program) died(err error) error {
 	_ = p.cmd.Process.Kill()
 	wait := p.cmd.Wait()
+	p.dead = true
 	return fmt.Errorf("the peer ended (%v, %v): %s", err, wait, p.stderr.b)
 }
 
+func (p *program) alive() bool { return !p.dead }
+
 func (p *program) close() {
+	if p.dead {
+		return
+	}
 	_ = p.stdin.Close()
 	timer := time.AfterFunc(time.Second, func() { _ = p.cmd.Process.Kill() })
 	defer timer.Stop()

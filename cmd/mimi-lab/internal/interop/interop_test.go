@@ -17,7 +17,7 @@ func TestScenarios(t *testing.T) {
 				a, b := &pool{name: "a", start: start}, &pool{name: "b", start: start}
 				// Neither counts as the other implementation, which would encrypt its
 				// handshake messages.
-				if err := play(t.Context(), s, id, a, b, false, false); err != nil {
+				if err := play(t.Context(), s, id, "test", a, b, false, false); err != nil {
 					t.Error(err)
 				}
 			})

@@ -32,12 +32,6 @@ var (
 	requiredOfTwo = []string{"external psk", "custom credential"}
 )
 
-// A knownFault is a scenario in which a peer fails by its own fault. It only
-// excuses a failure that the peer shows alone, too; interop/README.md says more.
-type knownFault struct{ peer, scenario string }
-
-var knownFaults []knownFault
-
 // Run builds the peers, plays the scenarios and writes the matrix. It fails with
 // ErrFailed if a required cell does.
 func Run(ctx context.Context, o Options, out io.Writer) error {
@@ -79,14 +73,30 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 		theirs := &pool{name: i.name, start: func() (client, error) { return startProgram(cache, command) }}
 		played := playAll(ctx, o, suites, ours, theirs)
 		theirs.drop()
+		reproduce(ctx, i, b, played, out)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		writeMatrix(out, i.name, suites, played)
 		writeErrors(out, played, o.Verbose)
+		writeFaults(out, i.name)
 		cells = append(cells, played...)
 	}
 	return judge(out, o, cells, missing)
+}
+
+// reproduce shows the faults of a library without us, and notes that in its cells.
+func reproduce(ctx context.Context, i implementation, b builder, cells []Cell, out io.Writer) {
+	if i.reproduce == nil {
+		return
+	}
+	if err := i.reproduce(b, ctx); err != nil {
+		fmt.Fprintf(out, "the known faults of %s do not show: %v\n", i.name, err)
+		return
+	}
+	for n := range cells {
+		cells[n].Reproduced = true
+	}
 }
 
 func playAll(ctx context.Context, o Options, suites []uint16, ours, theirs *pool) []Cell {
@@ -147,18 +157,12 @@ func (c Cell) mark() string {
 	}
 }
 
-// excused reports whether the failure is a known fault of the peer, which it
-// shows alone, too.
-func (c Cell) excused() bool {
-	return c.FailedAlone && slices.Contains(knownFaults, knownFault{c.Peer, c.Scenario})
-}
-
 // writeErrors shows why cells failed, or what the peer does not support: each
 // reason once.
 func writeErrors(out io.Writer, cells []Cell, verbose bool) {
 	seen := map[string]bool{}
 	for _, c := range cells {
-		if c.Outcome == OK {
+		if c.Outcome == OK || (c.excused() && !verbose) {
 			continue
 		}
 		show := shorten
@@ -228,7 +232,7 @@ func judge(out io.Writer, o Options, cells []Cell, missing []string) error {
 		judgePairs(fine, o.Suites, report)
 	}
 	for _, c := range cells {
-		if c.Outcome == Failed && !c.excused() && !slices.Contains(requiredScenarios, c.Scenario) {
+		if c.Outcome == Failed && !c.excused() {
 			report("%s, suite %d, %s, %s: a failure that is not known as a fault of the peer", c.Peer, c.Suite, c.Scenario, c.opener())
 		}
 	}

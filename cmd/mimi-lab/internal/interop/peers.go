@@ -18,6 +18,9 @@ type implementation struct {
 	install string // how to get that
 	// build makes the peer in the cache folder and returns its command.
 	build func(b builder, ctx context.Context) ([]string, error)
+	// reproduce shows the faults of the library without us. It fails if one of them
+	// does not show. It is nil if the scenarios show them.
+	reproduce func(b builder, ctx context.Context) error
 }
 
 // implementations lists the peers that there are programs for.
@@ -33,6 +36,9 @@ var implementations = []implementation{
 	{
 		name: "ts-mls", tool: "npm", install: "Node.js 20 or later with npm: https://nodejs.org, or your distribution's packages nodejs and npm",
 		build: builder.npm,
+		reproduce: func(b builder, ctx context.Context) error {
+			return b.run(ctx, b.cache, nil, "node", filepath.Join("tsmls", "faults.mjs"))
+		},
 	},
 	{
 		name: "mls-go", tool: "go", install: "Go: https://go.dev/dl/",
@@ -79,7 +85,7 @@ func (b builder) npm(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	changed := false
-	for _, name := range []string{"package.json", "package-lock.json", "peer.mjs"} {
+	for _, name := range []string{"package.json", "package-lock.json", "peer.mjs", "faults.mjs"} {
 		content, err := os.ReadFile(filepath.Join(b.source, "tsmls", name))
 		if err != nil {
 			return nil, err
@@ -88,7 +94,7 @@ func (b builder) npm(ctx context.Context) ([]string, error) {
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
 		}
-		changed = changed || (name != "peer.mjs" && string(old) != string(content))
+		changed = changed || (filepath.Ext(name) == ".json" && string(old) != string(content))
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			return nil, err
 		}

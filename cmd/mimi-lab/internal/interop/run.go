@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 )
 
 // An Outcome is what became of a scenario.
@@ -35,8 +36,10 @@ type Cell struct {
 	// Alone is how the scenario went when the peer had all the roles. It is only
 	// set after a failure.
 	Alone error
-	// FailedAlone says that Alone is a failure, too.
+	// FailedAlone says that Alone is a failure, too, and not only unsupported.
 	FailedAlone bool
+	// Reproduced says that the script with the peer's faults has shown them all.
+	Reproduced bool
 }
 
 // A pool keeps clients of one implementation for reuse: each scenario starts
@@ -47,8 +50,9 @@ type pool struct {
 	idle  []client
 }
 
-// take returns n clients.
+// take returns n clients. They are told to start over by the scenario.
 func (p *pool) take(n int) ([]client, error) {
+	p.idle = slices.DeleteFunc(p.idle, func(c client) bool { return !c.alive() })
 	for len(p.idle) < n {
 		c, err := p.start()
 		if err != nil {
@@ -59,7 +63,7 @@ func (p *pool) take(n int) ([]client, error) {
 	return p.idle[:n], nil
 }
 
-// drop ends all clients: after a failure they may be in any state.
+// drop ends all clients.
 func (p *pool) drop() {
 	for _, c := range p.idle {
 		c.close()
@@ -68,7 +72,8 @@ func (p *pool) drop() {
 }
 
 // play runs one scenario. first creates the group; second may be the same pool.
-func play(ctx context.Context, s scenario, id uint16, first, second *pool, firstIsTheirs, secondIsTheirs bool) error {
+// The role only names it.
+func play(ctx context.Context, s scenario, id uint16, role string, first, second *pool, firstIsTheirs, secondIsTheirs bool) error {
 	need := 2
 	if first == second {
 		need = 4
@@ -89,7 +94,9 @@ func play(ctx context.Context, s scenario, id uint16, first, second *pool, first
 		b:  &member{client: b[0], name: second.name + " 3", theirs: secondIsTheirs},
 		b2: &member{client: b[1], name: second.name + " 4", theirs: secondIsTheirs},
 	}
-	w := &world{ctx: ctx, suite: id, cast: []*member{r.a, r.b, r.a2, r.b2}}
+	w := &world{ctx: ctx, suite: id, role: role, cast: []*member{r.a, r.b, r.a2, r.b2}}
+	w.noExternal = hasFault(first.name, "external commit") || hasFault(second.name, "external commit")
+	w.keepRoot = hasFault(first.name, "empty subtree") || hasFault(second.name, "empty subtree")
 	if s.setup != nil {
 		s.setup(w, r)
 	}
@@ -97,29 +104,21 @@ func play(ctx context.Context, s scenario, id uint16, first, second *pool, first
 	if w.err == nil {
 		s.play(w, r)
 	}
-	if w.err != nil && !errors.Is(w.err, errUnsupported) {
-		first.drop()
-		second.drop()
-	}
 	return w.err
 }
 
 // newRandom is a generator for a history that is the same each time.
-func newRandom(seed ...[]byte) *rand.Rand {
-	h := sha256.New()
-	for _, s := range seed {
-		h.Write(s)
-	}
-	return rand.New(rand.NewChaCha8([32]byte(h.Sum(nil))))
+func newRandom(seed string) *rand.Rand {
+	return rand.New(rand.NewChaCha8(sha256.Sum256([]byte(seed))))
 }
 
 // cell plays a scenario in one role, and, if it fails, with the peer alone.
 func cell(ctx context.Context, s scenario, id uint16, ours, theirs *pool, theyOpen bool) Cell {
 	c := Cell{Peer: theirs.name, Suite: id, TheyOpen: theyOpen, Scenario: s.name}
 	if theyOpen {
-		c.Err = play(ctx, s, id, theirs, ours, true, false)
+		c.Err = play(ctx, s, id, c.opener(), theirs, ours, true, false)
 	} else {
-		c.Err = play(ctx, s, id, ours, theirs, false, true)
+		c.Err = play(ctx, s, id, c.opener(), ours, theirs, false, true)
 	}
 	switch {
 	case c.Err == nil:
@@ -127,8 +126,8 @@ func cell(ctx context.Context, s scenario, id uint16, ours, theirs *pool, theyOp
 		c.Outcome = Unsupported
 	default:
 		c.Outcome = Failed
-		c.Alone = play(ctx, s, id, theirs, theirs, true, true)
-		c.FailedAlone = c.Alone != nil
+		c.Alone = play(ctx, s, id, c.opener(), theirs, theirs, true, true)
+		c.FailedAlone = c.Alone != nil && !errors.Is(c.Alone, errUnsupported)
 	}
 	return c
 }

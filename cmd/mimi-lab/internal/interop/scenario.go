@@ -1,8 +1,10 @@
 package interop
 
 import (
-	"encoding/binary"
 	"fmt"
+	"math"
+	"math/bits"
+	"strings"
 
 	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/mlspeer"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
@@ -38,12 +40,14 @@ var scenarios = []scenario{
 	{name: "out of order", play: outOfOrder},
 	{name: "commit", play: commits},
 	{name: "remove", play: removes},
+	{name: "empty subtree", play: emptySubtree},
 	{name: "external commit", play: externalCommit},
 	{name: "resync", play: resync},
 	{name: "aad", play: authenticatedData},
 	{name: "unknown extension", play: unknownExtension, setup: announceUnknown},
 	{name: "external psk", play: externalPSK},
 	{name: "several psks", play: severalPSKs},
+	{name: "psks, mixed", play: mixedPSKs},
 	{name: "psk, external commit", play: externalCommitPSK},
 	{name: "resumption psk", play: resumptionPSK},
 	{name: "custom credential", play: customCredential, setup: announceCredential},
@@ -142,6 +146,32 @@ func removes(w *world, r roles) {
 	w.remove(r.b, r.a)
 	w.agree()
 	w.commit(r.a2, mlspeer.Commit{})
+	w.agree()
+	w.everyoneSpeaks()
+}
+
+// emptySubtree leaves only the right half of the tree occupied: the root is not
+// on the filtered direct path of anyone (RFC 9420, section 4.1.2).
+func emptySubtree(w *world, r roles) {
+	w.create(r.a)
+	w.add(r.a, r.b, r.a2, r.b2)
+	for _, m := range []*member{r.b2, r.a2} {
+		w.commit(m, mlspeer.Commit{})
+	}
+	w.remove(r.b2, r.a)
+	w.agree()
+	w.remove(r.b2, r.b)
+	w.agree()
+	for range 2 {
+		w.commit(r.a2, mlspeer.Commit{})
+		w.agree()
+		w.commit(r.b2, mlspeer.Commit{})
+		w.agree()
+	}
+	// The other half fills again.
+	w.add(r.a2, r.b)
+	w.commit(r.b, mlspeer.Commit{})
+	w.join(r.a, r.b2, mlspeer.ExternalJoin{})
 	w.agree()
 	w.everyoneSpeaks()
 }
@@ -273,6 +303,15 @@ func severalPSKs(w *world, r roles) {
 		w.agree()
 		w.commit(by, mlspeer.Commit{PSK: []mlspeer.Hex{second, first}})
 		w.agree()
+	}
+}
+
+// mixedPSKs has one PSK by reference and one by value in the same commit.
+func mixedPSKs(w *world, r roles) {
+	first, second := givePSKs(w)
+	w.create(r.a)
+	w.add(r.a, r.b)
+	for _, by := range []*member{r.a, r.b} {
 		w.propose(by, mlspeer.Propose{PSK: second})
 		w.commit(by, mlspeer.Commit{PSK: []mlspeer.Hex{first}})
 		w.agree()
@@ -478,34 +517,65 @@ func encryptedHandshake(w *world, r roles) {
 	w.everyoneSpeaks()
 }
 
-// randomHistory plays operations drawn from the cipher suite and the cast, and
+// randomHistory plays operations drawn from the cipher suite and the role, and
 // so the same ones each time.
 func randomHistory(w *world, r roles) {
-	var seed [8]byte
-	binary.BigEndian.PutUint64(seed[:], uint64(w.suite))
-	rng := newRandom(seed[:], []byte(r.a.name))
+	rng := newRandom(fmt.Sprintf("suite %d, %s", w.suite, w.role))
 	w.create(r.a)
+	var history []string
 	for range 40 {
 		in := w.members()
 		out := w.outside()
 		by := in[rng.IntN(len(in))]
+		var step string
 		switch n := rng.IntN(10); {
 		case n < 3 && len(out) > 0:
-			w.add(by, out[:1+rng.IntN(len(out))]...)
-		case n < 5 && len(out) > 0:
-			w.join(out[rng.IntN(len(out))], by, mlspeer.ExternalJoin{})
+			newcomers := out[:1+rng.IntN(len(out))]
+			step = fmt.Sprintf("%s adds %s", by.name, names(newcomers))
+			w.add(by, newcomers...)
+		case n < 5 && len(out) > 0 && !w.noExternal:
+			who := out[rng.IntN(len(out))]
+			step = fmt.Sprintf("%s joins with a GroupInfo of %s", who.name, by.name)
+			w.join(who, by, mlspeer.ExternalJoin{})
 		case n < 7 && len(in) > 2:
 			others := w.members(by)
-			w.remove(by, others[rng.IntN(len(others))])
+			who := others[rng.IntN(len(others))]
+			if w.keepRoot && w.halves(who) {
+				continue
+			}
+			step = fmt.Sprintf("%s removes %s", by.name, who.name)
+			w.remove(by, who)
 		default:
+			step = by.name + " commits"
 			w.commit(by, mlspeer.Commit{})
 		}
 		w.agree()
+		history = append(history, step)
 		if w.err != nil {
+			w.err = fmt.Errorf("%w; the history: %s", w.err, strings.Join(history, "; "))
 			return
 		}
 	}
 	w.everyoneSpeaks()
+}
+
+// halves reports whether the left half of the tree is empty without a member.
+func (w *world) halves(without *member) bool {
+	leaf, last, first := w.leaf(without), uint32(0), uint32(math.MaxUint32)
+	for _, m := range w.do(without, "state", mlspeer.None{}).Roster {
+		if m.Index != leaf {
+			last, first = m.Index, min(first, m.Index)
+		}
+	}
+	return last > 0 && first >= 1<<(bits.Len32(last)-1)
+}
+
+func names(members []*member) string {
+	var list []string
+	for _, m := range members {
+		list = append(list, m.name)
+	}
+	return strings.Join(list, ", ")
 }
 
 // outside lists those who are not in the group.

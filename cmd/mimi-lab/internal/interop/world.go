@@ -24,12 +24,16 @@ type member struct {
 // A world is one group and those who are in it or could be. The first failure
 // sticks, and makes every later step do nothing: scenarios need not check.
 type world struct {
-	ctx    context.Context
-	suite  uint16
-	cast   []*member
-	init   mlspeer.Init // of everyone, but for the identity
-	err    error
-	secret mlspeer.Hex // what agree has exported last
+	ctx   context.Context
+	suite uint16
+	role  string
+	cast  []*member
+	init  mlspeer.Init // of everyone, but for the identity
+	// Random histories avoid what a peer is known to be wrong about: they do not
+	// empty half of the tree, and have no external Commits.
+	keepRoot, noExternal bool
+	err                  error
+	secret               mlspeer.Hex // what agree has exported last
 }
 
 // failf records the first failure.

@@ -36,7 +36,7 @@ const create = (extensions, suite = cs) =>
   report("external_pub is no vector", length === 32, `${length} octets, 33 are right`)
 }
 
-// Section 5.1.2: ECDSA public keys are in the uncompressed form, 65 octets.
+// Section 5.1.1: ECDSA public keys are in the uncompressed form, 65 octets.
 {
   const p256 = await mls.getCiphersuiteImpl(mls.getCiphersuiteFromName("MLS_128_DHKEMP256_AES128GCM_SHA256_P256"))
   const { length } = (await p256.signature.keygen()).publicKey
@@ -59,7 +59,7 @@ const gce = (extensions) => ({ proposalType: "group_context_extensions", groupCo
 const commit = (state, extraProposals, cipherSuite = cs) =>
   mls.createCommit({ state, cipherSuite }, { wireAsPublicMessage: true, extraProposals })
 
-// Sections 12.4 and 17.4: a commit with a GroupContextExtensions has a path.
+// Section 12.4: a commit with a GroupContextExtensions has a path.
 {
   const { path } = (await commit(await create([]), [gce([unknown])])).commit.publicMessage.content.commit
   report("GroupContextExtensions are committed without a path", path === undefined, `path is ${path}`)

@@ -121,7 +121,7 @@ function readExternalPub(suite) {
 }
 
 // Correction 2: the library makes compressed public keys for ECDSA, where RFC 9420,
-// section 5.1.2, has the uncompressed form.
+// section 5.1.1, has the uncompressed form.
 async function signatureKey(suite) {
   const { signKey, publicKey } = await cs.signature.keygen()
   return { signKey, publicKey: suite === 2 ? p256.getPublicKey(signKey, false) : publicKey }

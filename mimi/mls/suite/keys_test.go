@@ -49,6 +49,9 @@ func TestLowOrderKeysAreRefused(t *testing.T) {
 				if _, err := s.EncryptWithLabel(key, "label", nil, nil); !errors.Is(err, suite.ErrKey) {
 					t.Errorf("%v: encrypting to %x: %v", id, key, err)
 				}
+				if _, _, err := s.ExportTo(key, "label"); !errors.Is(err, suite.ErrKey) {
+					t.Errorf("%v: agreeing on a secret with %x: %v", id, key, err)
+				}
 			}
 		}
 	}
@@ -68,5 +71,26 @@ func TestAbsentKeys(t *testing.T) {
 	}
 	if _, err := s.ExportFrom(suite.HPKEPrivateKey{}, nil, "label"); !errors.Is(err, suite.ErrKey) {
 		t.Errorf("exporting: %v", err)
+	}
+}
+
+// TestP256ScalarsAreInRange: neither zero nor the order of the group, or more.
+func TestP256ScalarsAreInRange(t *testing.T) {
+	s, err := suite.Lookup(suite.P256AES128)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range []string{
+		"0000000000000000000000000000000000000000000000000000000000000000",
+		"ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
+		"ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+	} {
+		b, err := hex.DecodeString(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.ImportSignatureKey(suite.NewSecret(b)); !errors.Is(err, suite.ErrKey) {
+			t.Errorf("%s: %v", h, err)
+		}
 	}
 }

@@ -173,6 +173,7 @@ func (p256Scheme) newKey(seed []byte) (crypto.Signer, []byte, error) {
 		return nil, nil, fmt.Errorf("%w: P-256 scalar out of range", ErrKey)
 	}
 	public, err := k.PublicKey.Bytes()
+	// unmutated: a key that was just parsed always encodes
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: P-256 public key does not encode", ErrKey)
 	}

@@ -16,7 +16,7 @@ import (
 
 // What a decoder may allocate for n octets, in all: allocPerOctet n + allocFixed.
 const (
-	allocPerOctet = 64
+	allocPerOctet = 64 * raceFactor
 	allocFixed    = 64 << 10
 )
 

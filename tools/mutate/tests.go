@@ -131,7 +131,7 @@ func (b *build) measureOne(ctx context.Context, t *test, log string) error {
 }
 
 func (b *build) command(ctx context.Context, pkg, binary string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, binary, append([]string{"-test.paniconexit0", "-test.timeout=10m"}, args...)...)
+	cmd := exec.CommandContext(ctx, binary, append([]string{"-test.paniconexit0", "-test.timeout=3m"}, args...)...)
 	cmd.Dir = filepath.Join(b.root, filepath.FromSlash(pkg))
 	return cmd
 }

@@ -51,30 +51,38 @@ func (c *Codec) Fail(err error) {
 }
 
 // Marshal returns the encoding of m.
-func Marshal(m Message) ([]byte, error) {
-	var c Codec
+func Marshal(m Message) ([]byte, error) { return Append(nil, m) }
+
+// Append appends the encoding of m to b.
+func Append(b []byte, m Message) ([]byte, error) {
+	c := Codec{buf: b}
 	m.Wire(&c)
 	return c.buf, c.err
 }
 
 // Unmarshal fails with [ErrTrailing] if m does not consume all of b. It
-// retains no part of b.
-func Unmarshal(b []byte, m Message) error {
-	c := decoder(b)
-	m.Wire(&c)
-	if c.err == nil && len(c.buf) > 0 {
-		c.err = ErrTrailing
-	}
-	return c.err
-}
+// retains no part of b: all octet strings of m are parts of one copy of it. So
+// whoever keeps a small part of a large message for long makes a copy of that.
+func Unmarshal(b []byte, m Message) error { return UnmarshalShared(slices.Clone(b), m) }
 
-func decoder(b []byte) Codec { return Codec{decoding: true, whole: b, buf: b} }
+// UnmarshalShared is [Unmarshal] for a caller who gives b away: the octet
+// strings of m are parts of b itself.
+func UnmarshalShared(b []byte, m Message) error {
+	rest, err := unmarshal(b, m)
+	if err == nil && len(rest) > 0 {
+		return ErrTrailing
+	}
+	return err
+}
 
 // UnmarshalPrefix decodes m from the start of b and returns what is left of b.
 // It is for containers that put other data behind a message: the padding of a
-// PrivateMessageContent, or application data behind a SafeAAD.
-func UnmarshalPrefix(b []byte, m Message) (rest []byte, err error) {
-	c := decoder(b)
+// PrivateMessageContent, or application data behind a SafeAAD. Octet strings of
+// m are parts of b, as in [UnmarshalShared].
+func UnmarshalPrefix(b []byte, m Message) (rest []byte, err error) { return unmarshal(b, m) }
+
+func unmarshal(b []byte, m Message) (rest []byte, err error) {
+	c := Codec{decoding: true, whole: b, buf: b}
 	m.Wire(&c)
 	return c.buf, c.err
 }
@@ -88,22 +96,29 @@ func (c *Codec) Mark() int {
 	return len(c.buf)
 }
 
-// Since returns a copy of the octets between mark and the current position, in
-// either direction: what a signature over the fields visited since then covers.
+// Since returns the octets between mark and the current position, in either
+// direction: what a signature over the fields visited since then covers. In
+// decoding it is a part of the input, like all octet strings.
 func (c *Codec) Since(mark int) []byte {
 	if c.decoding {
-		return slices.Clone(c.whole[mark : len(c.whole)-len(c.buf)])
+		end := len(c.whole) - len(c.buf)
+		return c.whole[mark:end:end]
 	}
 	return slices.Clone(c.buf[mark:])
 }
 
-// take returns the next n bytes of the input, or nil after a failure.
+// Raw codes octets that are a complete encoding already. It is for encoding
+// alone.
+func (c *Codec) Raw(b []byte) { c.buf = append(c.buf, b...) }
+
+// take returns the next n bytes of the input, or nil after a failure. Nobody
+// can append to them in place.
 func (c *Codec) take(n int) []byte {
 	if c.err != nil || n > len(c.buf) {
 		c.Fail(ErrTruncated)
 		return nil
 	}
-	b := c.buf[:n]
+	b := c.buf[:n:n]
 	c.buf = c.buf[n:]
 	return b
 }
@@ -157,6 +172,16 @@ func (c *Codec) putLength(n int) {
 	}
 }
 
+// insertLength puts the length of what was encoded since start before it.
+func (c *Codec) insertLength(start int) {
+	n := len(c.buf) - start
+	c.putLength(n)
+	var header [4]byte
+	size := copy(header[:], c.buf[start+n:])
+	copy(c.buf[start+size:], c.buf[start:start+n])
+	copy(c.buf[start:], header[:size])
+}
+
 func (c *Codec) getLength() int {
 	first := c.get(1)
 	size := 1 << (first >> 6)
@@ -187,7 +212,7 @@ func Length(c *Codec, n *int) {
 // Opaque codes an opaque<V>.
 func Opaque[T ~[]byte](c *Codec, v *T) {
 	if c.decoding {
-		*v = slices.Clone(T(c.take(c.getLength())))
+		*v = T(c.take(c.getLength()))
 		return
 	}
 	c.putLength(len(*v))
@@ -198,7 +223,7 @@ func Opaque[T ~[]byte](c *Codec, v *T) {
 // other number of octets fails with [ErrLength].
 func Fixed[T ~[]byte](c *Codec, v *T, n int) {
 	if c.decoding {
-		*v = slices.Clone(T(c.take(n)))
+		*v = T(c.take(n))
 		return
 	}
 	if len(*v) != n {
@@ -210,15 +235,11 @@ func Fixed[T ~[]byte](c *Codec, v *T, n int) {
 // Vector codes a vector of elements, each described by elem.
 func Vector[T any](c *Codec, v *[]T, elem func(*Codec, *T)) {
 	if !c.decoding {
-		var sub Codec
+		start := len(c.buf)
 		for i := range *v {
-			elem(&sub, &(*v)[i])
+			elem(c, &(*v)[i])
 		}
-		if sub.err != nil {
-			c.Fail(sub.err)
-		}
-		c.putLength(len(sub.buf))
-		c.buf = append(c.buf, sub.buf...)
+		c.insertLength(start)
 		return
 	}
 	*v = nil

@@ -31,6 +31,7 @@ var imports = map[string][]string{
 
 	"mimi/mls/internal/treemath":   {},
 	"mimi/mls/internal/schedule":   {"mimi/mls/suite", "mimi/wire"},
+	"mimi/mls/internal/pages":      {},
 	"mimi/mls/internal/secrettree": {"mimi/mls/suite", "mimi/mls/internal/treemath"},
 	"mimi/room":                    {"mimi", "mimi/wire"},
 

@@ -192,7 +192,7 @@ func (g *Group) install(n *nextEpoch) *CommitResult {
 	}
 	for x := range s.tree.changed {
 		k, ok := g.keys[x]
-		if ok && (int64(x) >= int64(len(s.tree.nodes)) || s.tree.nodes[x] == nil || !bytes.Equal(k.Public(), s.tree.encryptionKey(x))) {
+		if n := s.tree.inside(x); ok && (n == nil || !bytes.Equal(k.Public(), n.encryptionKey())) {
 			// RFC 9420, section 7.5: 5, 7
 			g.dropKey(x)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/secrettree"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/treemath"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
 // A Group is what the members in one program know about a group: one tree, one
@@ -118,7 +119,9 @@ func Create(ctx context.Context, cfg Config, p CreateParams) (*Group, error) {
 		return nil, err
 	}
 	t := newTree(s)
-	t.setLeaf(0, leaf)
+	if err := t.setLeaf(0, leaf); err != nil {
+		return nil, err
+	}
 	st, err := newState(s, GroupContext{CipherSuite: p.CipherSuite, GroupID: p.GroupID, Extensions: p.Extensions}, t)
 	if err != nil {
 		return nil, err
@@ -305,8 +308,7 @@ func makeGroupInfo(st *state, secrets *schedule.Secrets, signer LeafIndex, key s
 		ConfirmationTag: slices.Clone(st.confirmationTag), Signer: signer,
 	}
 	if opts.RatchetTree {
-		t := st.tree.ratchetTree()
-		data, err := Marshal(&t)
+		data, err := wire.Marshal(st.tree)
 		if err != nil {
 			return nil, err
 		}

@@ -14,35 +14,46 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
-// rows are stored rows by key.
-type rows map[string][]byte
+// rows are stored rows by key. Those of the tree, which are most, are apart.
+type rows struct {
+	byKey map[string][]byte
+	nodes []Row // ascending by key
+}
 
-func readRows(list []Row, kind byte) (rows, error) {
-	r := make(rows, len(list))
+func readRows(list []Row, kind byte) (*rows, error) {
+	r := &rows{byKey: map[string][]byte{}, nodes: make([]Row, 0, len(list))}
 	for _, row := range list {
 		if row.Value == nil {
 			return nil, fmt.Errorf("%w: row %q is deleted", ErrState, row.Key)
 		}
-		if _, ok := r[row.Key]; ok {
+		if strings.HasPrefix(row.Key, prefixNode) {
+			r.nodes = append(r.nodes, row)
+			continue
+		}
+		if _, ok := r.byKey[row.Key]; ok {
 			return nil, fmt.Errorf("%w: row %q is there twice", ErrState, row.Key)
 		}
-		r[row.Key] = row.Value
+		r.byKey[row.Key] = row.Value
 	}
-	version, ok := r[rowVersion]
+	byKey := func(a, b Row) int { return strings.Compare(a.Key, b.Key) }
+	if !slices.IsSortedFunc(r.nodes, byKey) {
+		slices.SortFunc(r.nodes, byKey)
+	}
+	version, ok := r.byKey[rowVersion]
 	if !ok || !bytes.Equal(version, []byte{stateVersion, kind}) {
 		return nil, fmt.Errorf("%w: version %x, want %x", ErrState, version, []byte{stateVersion, kind})
 	}
-	delete(r, rowVersion)
+	delete(r.byKey, rowVersion)
 	return r, nil
 }
 
 // decode decodes the row with this key and takes it out.
-func (r rows) decode(key string, m wire.Message) (ok bool, err error) {
-	b, ok := r[key]
+func (r *rows) decode(key string, m wire.Message) (ok bool, err error) {
+	b, ok := r.byKey[key]
 	if !ok {
 		return false, nil
 	}
-	delete(r, key)
+	delete(r.byKey, key)
 	if err := wire.Unmarshal(b, m); err != nil {
 		return true, fmt.Errorf("%w: row %q: %w", ErrState, key, err)
 	}
@@ -50,41 +61,44 @@ func (r rows) decode(key string, m wire.Message) (ok bool, err error) {
 }
 
 // each calls f for the rows under a prefix, ascending, and takes them out.
-func (r rows) each(prefix string, f func(rest string, value []byte) error) error {
+func (r *rows) each(prefix string, f func(rest string, value []byte) error) error {
 	var keys []string
-	for k := range r {
+	for k := range r.byKey {
 		if strings.HasPrefix(k, prefix) {
 			keys = append(keys, k)
 		}
 	}
 	slices.Sort(keys)
 	for _, k := range keys {
-		if err := f(k[len(prefix):], r[k]); err != nil {
+		if err := f(k[len(prefix):], r.byKey[k]); err != nil {
 			return fmt.Errorf("%w: row %q: %w", ErrState, k, err)
 		}
-		delete(r, k)
+		delete(r.byKey, k)
 	}
 	return nil
 }
 
 // number parses the fixed form of indices and epochs in keys.
 func number(s string, digits int) (uint64, error) {
-	if len(s) != digits || strings.ToLower(s) != s {
+	if len(s) != digits {
 		return 0, fmt.Errorf("%q is not a number of %d digits", s, digits)
 	}
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		return 0, err
-	}
 	var v uint64
-	for _, o := range b {
-		v = v<<8 | uint64(o)
+	for _, d := range []byte(s) {
+		switch {
+		case d >= '0' && d <= '9':
+			v = v<<4 | uint64(d-'0')
+		case d >= 'a' && d <= 'f':
+			v = v<<4 | uint64(d-'a'+10)
+		default:
+			return 0, fmt.Errorf("%q is not a number of %d digits", s, digits)
+		}
 	}
 	return v, nil
 }
 
 // state reads GroupContext and tree, and checks that they belong together.
-func (r rows) state(maxLeaves int) (*state, error) {
+func (r *rows) state(maxLeaves int) (*state, error) {
 	var sc storedContext
 	if ok, err := r.decode(rowContext, &sc); err != nil {
 		return nil, err
@@ -95,41 +109,57 @@ func (r rows) state(maxLeaves int) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	var nodes RatchetTree
-	err = r.each(prefixNode, func(rest string, value []byte) error {
-		x, err := number(rest, 8)
-		if err != nil {
-			return err
-		}
-		if x >= uint64(treemath.Width(uint32(maxLeaves))) {
-			return fmt.Errorf("node is beyond %d leaves", maxLeaves)
-		}
-		for uint64(len(nodes)) <= x {
-			nodes = append(nodes, nil)
-		}
-		nodes[x] = new(Node)
-		return wire.Unmarshal(value, nodes[x])
-	})
+	t, err := r.tree(s, maxLeaves)
 	if err != nil {
 		return nil, err
 	}
-	t, err := treeOf(s, nodes, maxLeaves)
+	st, err := storedState(s, sc.context, t)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
-	}
-	st, err := newState(s, sc.context, t)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrState, err)
-	}
-	if !bytes.Equal(st.context.TreeHash, sc.context.TreeHash) {
-		return nil, fmt.Errorf("%w: %w", ErrState, ErrTreeHash)
 	}
 	st.interim, st.confirmationTag = sc.interim, sc.tag
 	return st, nil
 }
 
+// tree takes over the nodes as they are stored. They are neither decoded nor
+// hashed: that is done by [state.complete], or when somebody asks for one.
+func (r *rows) tree(s *suite.Suite, maxLeaves int) (*tree, error) {
+	if len(r.nodes) == 0 {
+		return nil, fmt.Errorf("%w: no rows %q", ErrState, prefixNode)
+	}
+	last, err := number(r.nodes[len(r.nodes)-1].Key[len(prefixNode):], 8)
+	if err != nil {
+		return nil, fmt.Errorf("%w: row %q: %w", ErrState, r.nodes[len(r.nodes)-1].Key, err)
+	}
+	if last >= uint64(treemath.Width(uint32(maxLeaves))) {
+		return nil, fmt.Errorf("%w: node %d is beyond %d leaves", ErrState, last, maxLeaves)
+	}
+	t, err := treeFor(s, int(last)+1, maxLeaves)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	for _, row := range r.nodes {
+		x, err := number(row.Key[len(prefixNode):], 8)
+		if err != nil {
+			return nil, fmt.Errorf("%w: row %q: %w", ErrState, row.Key, err)
+		}
+		if t.at(treemath.Node(x)) != nil {
+			return nil, fmt.Errorf("%w: row %q is there twice", ErrState, row.Key)
+		}
+		n, err := storedTreeNode(row.Value)
+		if err != nil {
+			return nil, fmt.Errorf("%w: row %q: %w", ErrState, row.Key, err)
+		}
+		if n.isLeaf() != treemath.Node(x).IsLeaf() {
+			return nil, fmt.Errorf("%w: row %q: %w: wrong type", ErrState, row.Key, ErrTreeForm)
+		}
+		t.nodes.Set(int(x), slot{node: n})
+	}
+	return t, nil
+}
+
 // proposals reads the pending proposals in the order in which they came.
-func (r rows) proposals(s *suite.Suite) (proposalCache, error) {
+func (r *rows) proposals(s *suite.Suite) (proposalCache, error) {
 	var c proposalCache
 	err := r.each(prefixProp, func(_ string, value []byte) error {
 		var sp storedProposal
@@ -166,7 +196,7 @@ func LoadGroup(cfg Config, stored []Row) (*Group, error) {
 		return nil, err
 	}
 	g := newGroup(c, st)
-	for _, load := range []func(rows) error{g.loadPast, g.loadEpoch, g.loadKeys, g.loadProposals, g.loadPending} {
+	for _, load := range []func(*rows) error{g.loadPast, g.loadEpoch, g.loadKeys, g.loadProposals, g.loadPending} {
 		if err := load(r); err != nil {
 			return nil, err
 		}
@@ -177,7 +207,7 @@ func LoadGroup(cfg Config, stored []Row) (*Group, error) {
 	} else if ok {
 		g.reInit = reInit
 	}
-	for k := range r {
+	for k := range r.byKey {
 		return nil, fmt.Errorf("%w: unknown row %q", ErrState, k)
 	}
 	clear(g.journal)
@@ -185,7 +215,7 @@ func LoadGroup(cfg Config, stored []Row) (*Group, error) {
 }
 
 // loadTree reads the rows of a secret tree.
-func (r rows) loadTree(prefix string, t *secrettree.Tree) error {
+func (r *rows) loadTree(prefix string, t *secrettree.Tree) error {
 	if err := r.each(prefix, func(rest string, value []byte) error { return t.Load(rest, suite.NewSecret(value)) }); err != nil {
 		return err
 	}
@@ -195,7 +225,7 @@ func (r rows) loadTree(prefix string, t *secrettree.Tree) error {
 	return nil
 }
 
-func (g *Group) loadPast(r rows) error {
+func (g *Group) loadPast(r *rows) error {
 	err := r.each(prefixPast, func(rest string, value []byte) error {
 		var sp storedPast
 		if err := wire.Unmarshal(value, &sp); err != nil {
@@ -243,7 +273,7 @@ func (g *Group) loadPast(r rows) error {
 	})
 }
 
-func (g *Group) loadEpoch(r rows) error {
+func (g *Group) loadEpoch(r *rows) error {
 	secrets := new(schedule.Secrets)
 	ok, err := r.decode(rowEpoch, secrets)
 	if !ok || err != nil {
@@ -259,7 +289,7 @@ func (g *Group) loadEpoch(r rows) error {
 }
 
 // loadKeys reads the private keys. Each has to be that of its node.
-func (g *Group) loadKeys(r rows) error {
+func (g *Group) loadKeys(r *rows) error {
 	err := r.each(prefixKey, func(rest string, value []byte) error {
 		x, err := number(rest, 8)
 		if err != nil {
@@ -270,7 +300,7 @@ func (g *Group) loadKeys(r rows) error {
 			return err
 		}
 		node := treemath.Node(x)
-		if x >= uint64(len(g.state.tree.nodes)) || g.state.tree.nodes[x] == nil || !bytes.Equal(key.Public(), g.state.tree.encryptionKey(node)) {
+		if n := g.state.tree.inside(node); n == nil || !bytes.Equal(key.Public(), n.encryptionKey()) {
 			return fmt.Errorf("the key is not that of the node")
 		}
 		g.keys[node] = key
@@ -300,7 +330,7 @@ func (g *Group) loadKeys(r rows) error {
 	})
 }
 
-func (g *Group) loadProposals(r rows) error {
+func (g *Group) loadProposals(r *rows) error {
 	var err error
 	if g.proposals, err = r.proposals(g.suite); err != nil {
 		return err
@@ -324,7 +354,7 @@ func (g *Group) loadProposals(r rows) error {
 	})
 }
 
-func (g *Group) loadPending(r rows) error {
+func (g *Group) loadPending(r *rows) error {
 	p := new(pendingCommit)
 	ok, err := r.decode(rowPending, p)
 	if !ok || err != nil {

@@ -35,6 +35,9 @@ type prepared struct {
 // prepare resolves, validates and applies the proposals of a commit (RFC 9420,
 // sections 12.2 and 12.3). For an external Commit, leaf is the one in its path.
 func (st *state) prepare(ctx context.Context, cfg *Config, cache *proposalCache, list []ProposalOrRef, sender Sender, leaf *LeafNode, fresh bool) (*prepared, error) {
+	if err := st.complete(); err != nil {
+		return nil, err
+	}
 	p := &prepared{
 		before: st, external: sender.Type == SenderNewMemberCommit, committer: sender.Index, leaf: leaf, fresh: fresh,
 		tree: st.tree.clone(), extensions: slices.Clone(st.context.Extensions),
@@ -264,7 +267,9 @@ func (p *prepared) apply(ctx context.Context, cfg *Config) error {
 			at := p.proposals[i].Sender.Index
 			p.updated = append(p.updated, LeafChange{at, p.tree.leaf(at), &u.LeafNode})
 			// RFC 9420, section 12.3: 4
-			p.tree.update(at, &u.LeafNode)
+			if err := p.tree.update(at, &u.LeafNode); err != nil {
+				return err
+			}
 		}
 	}
 	for i := range p.proposals {
@@ -309,7 +314,10 @@ func (p *prepared) remove(i LeafIndex) {
 }
 
 func (p *prepared) add(cfg *Config, l *LeafNode) error {
-	i := p.tree.add(l)
+	i, err := p.tree.add(l)
+	if err != nil {
+		return err
+	}
 	if int64(p.tree.leaves()) > int64(cfg.Limits.MaxLeaves) {
 		return fmt.Errorf("%w: %d leaves, at most %d are allowed", ErrTreeForm, p.tree.leaves(), cfg.Limits.MaxLeaves)
 	}

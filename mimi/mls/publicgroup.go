@@ -179,7 +179,7 @@ func LoadPublicGroup(cfg Config, stored []Row) (*PublicGroup, error) {
 	if p.proposals, err = r.proposals(st.suite); err != nil {
 		return nil, err
 	}
-	for k := range r {
+	for k := range r.byKey {
 		return nil, fmt.Errorf("%w: unknown row %q", ErrState, k)
 	}
 	return p, nil

@@ -80,16 +80,16 @@ func (j journal) encode(key string, m wire.Message, secret bool) {
 // tree notes the nodes that changed, or all of them.
 func (j journal) tree(t *tree, changed map[treemath.Node]struct{}) {
 	if changed == nil {
-		for i, n := range t.nodes {
-			if n != nil {
-				j.encode(nodeRow(prefixNode, treemath.Node(i)), n, false)
+		for i := range t.nodes.Len() {
+			if n := t.at(treemath.Node(i)); n != nil {
+				j.put(Row{nodeRow(prefixNode, treemath.Node(i)), n.raw, false})
 			}
 		}
 		return
 	}
 	for x := range changed {
-		if int64(x) < int64(len(t.nodes)) && t.nodes[x] != nil {
-			j.encode(nodeRow(prefixNode, x), t.nodes[x], false)
+		if n := t.inside(x); n != nil {
+			j.put(Row{nodeRow(prefixNode, x), n.raw, false})
 		} else {
 			j.del(nodeRow(prefixNode, x))
 		}

@@ -105,7 +105,9 @@ func (s *stagedCommit) mergePath(ctx context.Context, cfg *Config) error {
 	}
 	old := s.tree.leaf(s.committer)
 	if s.external {
-		s.addLeafForPath(leaf)
+		if err := s.addLeafForPath(leaf); err != nil {
+			return err
+		}
 	}
 	s.steps = s.tree.filteredPath(s.committer)
 	if err := s.tree.checkPathForm(s.steps, s.path, s.addedSet); err != nil {
@@ -126,7 +128,9 @@ func (s *stagedCommit) mergePath(ctx context.Context, cfg *Config) error {
 	if !bytes.Equal(parentHash, leaf.ParentHash) {
 		return fmt.Errorf("%w: committer %d", ErrParentHash, s.committer)
 	}
-	s.tree.setLeaf(s.committer, leaf)
+	if err := s.tree.setLeaf(s.committer, leaf); err != nil {
+		return err
+	}
 	if !s.external {
 		s.updated = append(s.updated, LeafChange{s.committer, old, leaf})
 	}
@@ -142,9 +146,9 @@ func (s *stagedCommit) mergePath(ctx context.Context, cfg *Config) error {
 
 // addLeafForPath puts the leaf of an external joiner in its place, as an Add
 // would (RFC 9420, section 12.4.3.2).
-func (s *stagedCommit) addLeafForPath(leaf *LeafNode) {
-	s.tree.setLeaf(s.committer, leaf)
+func (s *stagedCommit) addLeafForPath(leaf *LeafNode) error {
 	s.added = append(s.added, Member{s.committer, leaf})
+	return s.tree.setLeaf(s.committer, leaf)
 }
 
 // checkPathLeaf validates the leaf in the path: as the successor of the old one
@@ -188,13 +192,14 @@ func (s *stagedCommit) checkNewKeys() error {
 		}
 		fresh[string(key)] = true
 	}
-	for i, n := range s.tree.nodes {
-		x := treemath.Node(i)
-		if n == nil || (s.external && x == treemath.Leaf(uint32(s.committer))) {
-			continue
-		}
+	// The leaf of an external joiner is in the tree already.
+	own := noNode
+	if s.external {
+		own = treemath.Leaf(uint32(s.committer))
+	}
+	for key := range fresh {
 		// RFC 9420, section 12.4.2: 9
-		if fresh[string(s.tree.encryptionKey(x))] {
+		if x, ok := s.tree.withEncryptionKey([]byte(key), own); ok {
 			return fmt.Errorf("%w: node %d has an encryption key of the path", ErrDuplicateKey, x)
 		}
 	}
@@ -222,7 +227,7 @@ func (s *stagedCommit) finish(cfg *Config) error {
 		check[u.Index] = true
 	}
 	// RFC 9420, sections 12.2: 14; 13.4: 6, 10
-	if err := s.next.checkMembers(check, s.all); err != nil {
+	if err := s.next.checkMembers(s.before, check, s.all); err != nil {
 		return err
 	}
 	return s.next.confirm(s.content.auth.ConfirmationTag)

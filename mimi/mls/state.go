@@ -5,33 +5,41 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"sync"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/schedule"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
-// A state is everything public about one epoch. It is immutable once it is
-// complete, so that views of it need no copy.
+// A state is everything public about one epoch. It is immutable, so that views of
+// it need no copy.
 type state struct {
 	suite           *suite.Suite
 	context         GroupContext
 	encoded         []byte // the encoded context
-	tree            *tree  // all hashes are cached
+	tree            *tree  // all hashes are cached, unless it was loaded
 	interim         []byte // interim transcript hash
 	confirmationTag []byte
 	required        RequiredCapabilities
+
+	completing sync.Mutex // of a state that was loaded
 }
 
-// newState completes a state: it hashes the tree, sets the tree hash of the
-// context and encodes it.
+// newState makes a state: it hashes the tree, and sets the tree hash of the
+// context.
 func newState(s *suite.Suite, c GroupContext, t *tree) (*state, error) {
-	hash, err := t.rootHash()
-	if err != nil {
+	var err error
+	if c.TreeHash, err = t.rootHash(); err != nil {
 		return nil, err
 	}
-	c.TreeHash = hash
+	return storedState(s, c, t)
+}
+
+// storedState makes a state whose tree is not hashed.
+func storedState(s *suite.Suite, c GroupContext, t *tree) (*state, error) {
 	st := &state{suite: s, context: c, tree: t}
+	var err error
 	if st.required, err = c.Extensions.RequiredCapabilities(); err != nil {
 		return nil, err
 	}
@@ -45,6 +53,26 @@ func newState(s *suite.Suite, c GroupContext, t *tree) (*state, error) {
 	}
 	st.encoded, err = wire.Marshal(&st.context)
 	return st, err
+}
+
+// complete makes what a state that was loaded still lacks, before a commit is
+// staged or made: the tree hashes, which have to lead to that of the GroupContext,
+// and the index. It fails with [ErrState].
+func (st *state) complete() error {
+	st.completing.Lock()
+	defer st.completing.Unlock()
+	if st.tree.index != nil {
+		return nil
+	}
+	hash, err := st.tree.rootHash()
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(hash, st.context.TreeHash) {
+		return fmt.Errorf("%w: %w", ErrState, ErrTreeHash)
+	}
+	st.tree.buildIndex()
+	return nil
 }
 
 // confirm ends the transcript of the epoch with the confirmation tag.

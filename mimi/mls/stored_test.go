@@ -141,3 +141,46 @@ func TestCallsOutOfTurn(t *testing.T) {
 		t.Errorf("a node without content is encoded: %v", err)
 	}
 }
+
+// TestStoredTreeIsThatOfItsGroup: the tree of a group that was loaded is only
+// hashed when it is needed, but before anything comes of it.
+func TestStoredTreeIsThatOfItsGroup(t *testing.T) {
+	w := three(t)
+	p, err := w.Node("C").Group.Commit(t.Context(), 2, mls.CommitOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := w.Node("A")
+	n.Disk.Write(n.Group.Dirty())
+	w.HubDisk.Write(w.Hub.Dirty())
+	for key, value := range map[string][]byte{
+		"n/00000002": n.Disk["n/00000004"].Value, // another member's leaf
+		"n/00000004": append(n.Disk["n/00000004"].Value, 0),
+	} {
+		for _, disk := range []mlstest.Disk{n.Disk, w.HubDisk} {
+			if disk[key].Value == nil {
+				t.Fatalf("no row %s", key)
+			}
+		}
+		member, hub := mlstest.Disk{}, mlstest.Disk{}
+		member.Write(append(n.Disk.Rows(), mls.Row{Key: key, Value: value}))
+		hub.Write(append(w.HubDisk.Rows(), mls.Row{Key: key, Value: value}))
+		g, err := mls.LoadGroup(n.Config, member.Rows())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := g.Commit(t.Context(), 0, mls.CommitOptions{}); !errors.Is(err, mls.ErrState) {
+			t.Errorf("%s: commit: %v", key, err)
+		}
+		if r, err := g.Process(t.Context(), p.MLSMessage()); err == nil {
+			t.Errorf("%s: process: %v", key, r)
+		}
+		h, err := mls.LoadPublicGroup(w.HubConf, hub.Rows())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Stage(t.Context(), p.Message); err == nil {
+			t.Errorf("%s: the hub stages a commit", key)
+		}
+	}
+}

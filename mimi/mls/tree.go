@@ -5,27 +5,37 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/pages"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/treemath"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
-// A tree is the public ratchet tree (RFC 9420, section 7). Nodes are immutable
-// once they are in a tree: a changed node is a new one, so that a copy of a tree
-// shares what did not change.
+// A tree is the public ratchet tree (RFC 9420, section 7). A copy of a tree shares
+// what did not change.
 type tree struct {
 	suite *suite.Suite
-	nodes []*Node  // of a full tree; nil is a blank node
-	hash  [][]byte // cached tree hashes; nil is unknown
+	nodes pages.Array[slot] // of a full tree
 	// changed collects the nodes that differ from the tree this one was cloned
 	// from. Nodes beyond the end of the tree are blank.
 	changed map[treemath.Node]struct{}
 	// blankFrom says that no leaf before it is blank.
 	blankFrom LeafIndex
+	// index is nil in a tree that was loaded, until it is needed.
+	index *treeIndex
+}
+
+// A slot is the place of a node.
+type slot struct {
+	node *treeNode // nil is blank
+	hash []byte    // cached tree hash of the subtree; nil is unknown
 }
 
 // newTree returns a tree with one blank leaf.
 func newTree(s *suite.Suite) *tree {
-	return &tree{suite: s, nodes: make([]*Node, 1), hash: make([][]byte, 1), changed: map[treemath.Node]struct{}{}}
+	t := &tree{suite: s, changed: map[treemath.Node]struct{}{}, index: newTreeIndex(1)}
+	t.nodes.Resize(1)
+	return t
 }
 
 // treeOf returns the tree with these nodes. Its form is that of a RatchetTree
@@ -35,93 +45,150 @@ func treeOf(s *suite.Suite, nodes RatchetTree, maxLeaves int) (*tree, error) {
 	if len(nodes) == 0 || nodes[len(nodes)-1] == nil {
 		return nil, fmt.Errorf("%w: the last node is blank", ErrTreeForm)
 	}
-	leaves := treemath.Leaves(uint32(len(nodes)/2 + 1))
+	t, err := treeFor(s, len(nodes), maxLeaves)
+	if err != nil {
+		return nil, err
+	}
+	for i, n := range nodes {
+		if n == nil {
+			continue
+		}
+		if (n.Leaf != nil) != treemath.Node(i).IsLeaf() {
+			return nil, fmt.Errorf("%w: node %d has the wrong type", ErrTreeForm, i)
+		}
+		node, err := newTreeNode(n)
+		if err != nil {
+			return nil, fmt.Errorf("node %d: %w", i, err)
+		}
+		t.nodes.Set(i, slot{node: node})
+	}
+	t.buildIndex()
+	return t, nil
+}
+
+// treeFor returns an empty tree for this number of nodes, without index.
+func treeFor(s *suite.Suite, nodes, maxLeaves int) (*tree, error) {
+	leaves := treemath.Leaves(uint32(nodes/2 + 1))
 	if int64(leaves) > int64(maxLeaves) {
 		return nil, fmt.Errorf("%w: %d leaves, at most %d are allowed", ErrTreeForm, leaves, maxLeaves)
 	}
-	width := treemath.Width(leaves)
-	t := &tree{suite: s, nodes: make([]*Node, width), hash: make([][]byte, width), changed: map[treemath.Node]struct{}{}}
-	copy(t.nodes, nodes)
-	for i, n := range t.nodes {
-		if n != nil && (n.Leaf != nil) != treemath.Node(i).IsLeaf() {
-			return nil, fmt.Errorf("%w: node %d has the wrong type", ErrTreeForm, i)
-		}
-	}
+	t := &tree{suite: s, changed: map[treemath.Node]struct{}{}}
+	t.nodes.Resize(int(treemath.Width(leaves)))
 	return t, nil
+}
+
+// buildIndex makes the index anew: of a tree that was loaded, or outgrew it.
+func (t *tree) buildIndex() {
+	t.index = newTreeIndex(t.leaves())
+	for i := range t.nodes.Len() {
+		t.index.replace(treemath.Node(i), nil, t.at(treemath.Node(i)))
+	}
 }
 
 // ratchetTree returns the nodes without the blank ones at the end.
 func (t *tree) ratchetTree() RatchetTree {
-	end := len(t.nodes)
-	// RFC 9420, section 12.4.3.3: 1
-	for end > 0 && t.nodes[end-1] == nil {
-		end--
+	nodes := make(RatchetTree, t.end())
+	for i := range nodes {
+		if n := t.at(treemath.Node(i)); n != nil {
+			nodes[i] = n.node()
+		}
 	}
-	return RatchetTree(slices.Clone(t.nodes[:end]))
+	return nodes
 }
 
-// clone returns a copy to be changed.
+// end is the number of nodes without the blank ones at the end.
+func (t *tree) end() int {
+	end := t.nodes.Len()
+	// RFC 9420, section 12.4.3.3: 1
+	for end > 0 && t.nodes.At(end-1).node == nil {
+		end--
+	}
+	return end
+}
+
+// Wire encodes the tree as a [RatchetTree], from the encodings of its nodes.
+func (t *tree) Wire(c *wire.Codec) {
+	nodes := make([]*treeNode, t.end())
+	for i := range nodes {
+		nodes[i] = t.at(treemath.Node(i))
+	}
+	wire.Vector(c, &nodes, func(c *wire.Codec, n **treeNode) {
+		wire.Optional(c, n, func(c *wire.Codec, n *treeNode) { c.Raw(n.raw) })
+	})
+}
+
+// clone returns a copy to be changed. From now on t stays as it is.
 func (t *tree) clone() *tree {
-	c := *t
-	c.nodes = slices.Clone(t.nodes)
-	c.hash = slices.Clone(t.hash)
-	c.changed = map[treemath.Node]struct{}{}
-	return &c
+	return &tree{
+		suite: t.suite, nodes: t.nodes.Clone(), changed: map[treemath.Node]struct{}{},
+		blankFrom: t.blankFrom, index: t.index.clone(),
+	}
 }
 
 // leaves returns the number of leaves, blank ones included.
-func (t *tree) leaves() uint32 { return uint32(len(t.nodes)/2 + 1) }
+func (t *tree) leaves() uint32 { return uint32(t.nodes.Len()/2 + 1) }
 
 func (t *tree) root() treemath.Node { return treemath.Root(t.leaves()) }
+
+// at returns the node at x, or nil if it is blank. It has to be inside.
+func (t *tree) at(x treemath.Node) *treeNode { return t.nodes.At(int(x)).node }
+
+// noNode is a node that no tree has.
+const noNode = ^treemath.Node(0)
+
+// inside returns the node at x, or nil if it is blank or outside.
+func (t *tree) inside(x treemath.Node) *treeNode {
+	if int64(x) >= int64(t.nodes.Len()) {
+		return nil
+	}
+	return t.at(x)
+}
 
 // leaf returns the leaf node at i, or nil if it is blank or outside.
 func (t *tree) leaf(i LeafIndex) *LeafNode {
 	if uint32(i) >= t.leaves() {
 		return nil
 	}
-	if n := t.nodes[treemath.Leaf(uint32(i))]; n != nil {
-		return n.Leaf
-	}
-	return nil
+	return t.at(treemath.Leaf(uint32(i))).leaf()
 }
 
 // parent returns the parent node at x, or nil if it is blank.
-func (t *tree) parent(x treemath.Node) *ParentNode {
-	if n := t.nodes[x]; n != nil {
-		return n.Parent
-	}
-	return nil
-}
+func (t *tree) parent(x treemath.Node) *ParentNode { return t.at(x).parent() }
 
 // encryptionKey returns the public key of a node that is not blank.
-func (t *tree) encryptionKey(x treemath.Node) []byte {
-	if n := t.nodes[x]; n.Leaf != nil {
-		return n.Leaf.EncryptionKey
-	} else {
-		return n.Parent.EncryptionKey
-	}
-}
+func (t *tree) encryptionKey(x treemath.Node) []byte { return t.at(x).encryptionKey() }
 
-// set replaces a node and forgets the hashes that cover it.
-func (t *tree) set(x treemath.Node, n *Node) {
-	t.nodes[x] = n
+// set replaces a node, nil for a blank one, and forgets the hashes that cover it.
+func (t *tree) set(x treemath.Node, n *treeNode) {
+	t.index.replace(x, t.at(x), n)
+	t.nodes.Set(int(x), slot{node: n})
 	t.changed[x] = struct{}{}
-	for root := t.root(); ; x = x.Parent() {
-		t.hash[x] = nil
-		if x == root {
-			return
+	for root := t.root(); x != root; {
+		x = x.Parent()
+		if s := t.nodes.At(int(x)); s.hash != nil {
+			t.nodes.Set(int(x), slot{node: s.node})
 		}
 	}
 }
 
-func (t *tree) setLeaf(i LeafIndex, l *LeafNode) {
-	t.set(treemath.Leaf(uint32(i)), &Node{Leaf: l})
+// setNode is set for a node that was decoded or made.
+func (t *tree) setNode(x treemath.Node, n *Node) error {
+	node, err := newTreeNode(n)
+	if err != nil {
+		return fmt.Errorf("node %d: %w", x, err)
+	}
+	t.set(x, node)
+	return nil
+}
+
+func (t *tree) setLeaf(i LeafIndex, l *LeafNode) error {
+	return t.setNode(treemath.Leaf(uint32(i)), &Node{Leaf: l})
 }
 
 // blankPath blanks the inner nodes above leaf i.
 func (t *tree) blankPath(i LeafIndex) {
 	for _, x := range treemath.DirectPath(uint32(i), t.leaves()) {
-		if t.nodes[x] != nil {
+		if t.at(x) != nil {
 			t.set(x, nil)
 		}
 	}
@@ -131,18 +198,17 @@ func (t *tree) blankPath(i LeafIndex) {
 // none (RFC 9420, section 12.1.1).
 func (t *tree) nextLeaf() LeafIndex {
 	for ; uint32(t.blankFrom) < t.leaves(); t.blankFrom++ {
-		if t.leaf(t.blankFrom) == nil {
+		if t.at(treemath.Leaf(uint32(t.blankFrom))) == nil {
 			return t.blankFrom
 		}
 	}
-	more := len(t.nodes) + 1
-	t.nodes = append(t.nodes, make([]*Node, more)...)
-	t.hash = append(t.hash, make([][]byte, more)...)
+	t.nodes.Resize(2*t.nodes.Len() + 1)
+	t.buildIndex()
 	return t.blankFrom
 }
 
 // add puts a new leaf at the leftmost blank place (RFC 9420, section 12.1.1).
-func (t *tree) add(l *LeafNode) LeafIndex {
+func (t *tree) add(l *LeafNode) (LeafIndex, error) {
 	i := t.nextLeaf()
 	for _, x := range treemath.DirectPath(uint32(i), t.leaves()) {
 		p := t.parent(x)
@@ -152,16 +218,17 @@ func (t *tree) add(l *LeafNode) LeafIndex {
 		n := *p
 		at, _ := slices.BinarySearch(p.UnmergedLeaves, i)
 		n.UnmergedLeaves = slices.Insert(slices.Clone(p.UnmergedLeaves), at, i)
-		t.set(x, &Node{Parent: &n})
+		if err := t.setNode(x, &Node{Parent: &n}); err != nil {
+			return 0, err
+		}
 	}
-	t.setLeaf(i, l)
-	return i
+	return i, t.setLeaf(i, l)
 }
 
 // update replaces a leaf (RFC 9420, section 12.1.2).
-func (t *tree) update(i LeafIndex, l *LeafNode) {
-	t.setLeaf(i, l)
+func (t *tree) update(i LeafIndex, l *LeafNode) error {
 	t.blankPath(i)
+	return t.setLeaf(i, l)
 }
 
 // remove blanks a leaf (RFC 9420, section 12.1.3). The tree keeps its size until
@@ -175,21 +242,25 @@ func (t *tree) remove(i LeafIndex) {
 // truncate removes the right half of the tree while it has no member (RFC 9420,
 // section 7.7).
 func (t *tree) truncate() {
-	for t.leaves() > 1 {
-		half := t.leaves() / 2
-		for i := half; i < t.leaves(); i++ {
-			if t.leaf(LeafIndex(i)) != nil {
-				return
+	for t.leaves() > 1 && t.rightHalfBlank() {
+		width := int(treemath.Width(t.leaves() / 2))
+		for x := width; x < t.nodes.Len(); x++ {
+			if t.at(treemath.Node(x)) != nil {
+				t.set(treemath.Node(x), nil)
 			}
 		}
-		width := treemath.Width(half)
-		for x := int(width); x < len(t.nodes); x++ {
-			if t.nodes[x] != nil {
-				t.changed[treemath.Node(x)] = struct{}{}
-			}
-		}
-		t.nodes, t.hash = t.nodes[:width:width], t.hash[:width:width]
+		t.nodes.Resize(width)
 	}
+}
+
+// rightHalfBlank reports whether no leaf of the right half is a member.
+func (t *tree) rightHalfBlank() bool {
+	for i := t.leaves() / 2; i < t.leaves(); i++ {
+		if t.at(treemath.Leaf(i)) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // resolution returns the nodes that together cover the members below x (RFC
@@ -199,15 +270,14 @@ func (t *tree) resolution(x treemath.Node) []treemath.Node {
 }
 
 func (t *tree) appendResolution(to []treemath.Node, x treemath.Node) []treemath.Node {
-	n := t.nodes[x]
-	switch {
-	case n != nil && n.Parent != nil:
-		to = append(to, x)
-		for _, i := range n.Parent.UnmergedLeaves {
-			to = append(to, treemath.Leaf(uint32(i)))
-		}
+	switch n := t.at(x); {
 	case n != nil:
 		to = append(to, x)
+		if p := n.parent(); p != nil {
+			for _, i := range p.UnmergedLeaves {
+				to = append(to, treemath.Leaf(uint32(i)))
+			}
+		}
 	case !x.IsLeaf():
 		to = t.appendResolution(to, x.Left())
 		to = t.appendResolution(to, x.Right())
@@ -217,7 +287,7 @@ func (t *tree) appendResolution(to []treemath.Node, x treemath.Node) []treemath.
 
 // occupied reports whether the resolution of x is not empty.
 func (t *tree) occupied(x treemath.Node) bool {
-	if t.nodes[x] != nil {
+	if t.at(x) != nil {
 		return true
 	}
 	return !x.IsLeaf() && (t.occupied(x.Left()) || t.occupied(x.Right()))
@@ -250,20 +320,14 @@ func (t *tree) members(f func(LeafIndex, *LeafNode) bool) {
 	}
 }
 
-// find returns the leaf that is the same octets as l.
+// find returns the leaf that is the same octets as l. The index has to be there.
 func (t *tree) find(l *LeafNode) (LeafIndex, bool) {
 	want, err := l.encoded()
 	if err != nil {
 		return 0, false
 	}
-	found, ok := LeafIndex(0), false
-	t.members(func(i LeafIndex, m *LeafNode) bool {
-		if bytes.Equal(m.EncryptionKey, l.EncryptionKey) {
-			if got, err := m.encoded(); err == nil && bytes.Equal(got, want) {
-				found, ok = i, true
-			}
-		}
-		return !ok
+	x, ok := t.index.encryption.find(l.EncryptionKey, func(x treemath.Node) bool {
+		return x.IsLeaf() && bytes.Equal(t.at(x).raw[1:], want)
 	})
-	return found, ok
+	return LeafIndex(x.LeafIndex()), ok
 }

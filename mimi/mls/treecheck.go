@@ -10,31 +10,25 @@ import (
 // verifyForm checks what RFC 9420, section 12.4.3.1, demands of the inner nodes
 // of a tree that a new member receives, and that all keys are keys.
 func (t *tree) verifyForm() error {
-	if t.leaves() > 1 {
-		half := *t
-		half.changed = map[treemath.Node]struct{}{}
-		half.truncate()
-		if half.leaves() != t.leaves() {
-			return fmt.Errorf("%w: the right half has no member", ErrTreeForm)
-		}
+	if t.leaves() > 1 && t.rightHalfBlank() {
+		return fmt.Errorf("%w: the right half has no member", ErrTreeForm)
 	}
-	keys := make(map[string]treemath.Node, len(t.nodes))
-	for i, n := range t.nodes {
+	for i := range t.nodes.Len() {
+		x := treemath.Node(i)
+		n := t.at(x)
 		if n == nil {
 			continue
 		}
-		x := treemath.Node(i)
-		key := t.encryptionKey(x)
+		key := n.encryptionKey()
 		if err := t.suite.CheckHPKEKey(key); err != nil {
 			return fmt.Errorf("node %d: %w", x, err)
 		}
 		// RFC 9420, section 12.4.3.1: 14
-		if other, ok := keys[string(key)]; ok {
-			return fmt.Errorf("%w: nodes %d and %d have the same encryption key", ErrDuplicateKey, other, x)
+		if other, ok := t.withEncryptionKey(key, x); ok {
+			return fmt.Errorf("%w: nodes %d and %d have the same encryption key", ErrDuplicateKey, x, other)
 		}
-		keys[string(key)] = x
-		if n.Parent != nil {
-			if err := t.verifyUnmerged(x, n.Parent); err != nil {
+		if p := n.parent(); p != nil {
+			if err := t.verifyUnmerged(x, p); err != nil {
 				return err
 			}
 		}
@@ -46,7 +40,7 @@ func (t *tree) verifyForm() error {
 func (t *tree) verifyUnmerged(x treemath.Node, p *ParentNode) error {
 	for _, i := range p.UnmergedLeaves {
 		// RFC 9420, section 12.4.3.1: 12
-		if !x.Covers(uint32(i)) || t.leaf(i) == nil {
+		if !x.Covers(uint32(i)) || t.inside(treemath.Leaf(uint32(i))) == nil {
 			return fmt.Errorf("%w: unmerged leaf %d of node %d is not a member below it", ErrUnmergedLeaves, i, x)
 		}
 		for y := treemath.Leaf(uint32(i)).Parent(); y != x; y = y.Parent() {

@@ -13,14 +13,15 @@ import (
 // treeHash returns the tree hash of the subtree at x (RFC 9420, section 7.8). It
 // is cached for later.
 func (t *tree) treeHash(x treemath.Node) ([]byte, error) {
-	if h := t.hash[x]; h != nil {
-		return h, nil
+	s := t.nodes.At(int(x))
+	if s.hash != nil {
+		return s.hash, nil
 	}
 	h, err := t.hashWithout(x, nil)
 	if err != nil {
 		return nil, err
 	}
-	t.hash[x] = h
+	t.nodes.Set(int(x), slot{s.node, h})
 	return h, nil
 }
 
@@ -43,21 +44,17 @@ func (t *tree) rootHash() ([]byte, error) { return t.treeHash(t.root()) }
 func (t *tree) hashWithout(x treemath.Node, without []LeafIndex) ([]byte, error) {
 	if x.IsLeaf() {
 		input := binary.BigEndian.AppendUint32([]byte{nodeTypeLeaf}, x.LeafIndex())
-		l := t.leaf(LeafIndex(x.LeafIndex()))
+		l := t.at(x)
 		// RFC 9420, section 7.8: 1
 		if l == nil || len(without) > 0 {
 			return t.suite.Hash(input, []byte{0}), nil
 		}
-		encoded, err := l.encoded()
-		if err != nil {
-			return nil, err
-		}
-		return t.suite.Hash(input, []byte{1}, encoded), nil
+		return t.suite.Hash(input, []byte{1}, l.raw[1:]), nil
 	}
 	split, _ := slices.BinarySearchFunc(without, x, func(i LeafIndex, x treemath.Node) int {
 		return int(treemath.Leaf(uint32(i))) - int(x)
 	})
-	in := parentHashNode{parent: t.parent(x)}
+	in := parentHashNode{node: t.at(x)}
 	var err error
 	if in.left, err = t.hashChild(x.Left(), without[:split]); err != nil {
 		return nil, err
@@ -65,13 +62,15 @@ func (t *tree) hashWithout(x treemath.Node, without []LeafIndex) ([]byte, error)
 	if in.right, err = t.hashChild(x.Right(), without[split:]); err != nil {
 		return nil, err
 	}
-	if in.parent != nil && len(without) > 0 {
-		p := *in.parent
+	if in.node != nil && len(without) > 0 {
+		p := *t.parent(x)
 		p.UnmergedLeaves = slices.DeleteFunc(slices.Clone(p.UnmergedLeaves), func(i LeafIndex) bool {
 			_, found := slices.BinarySearch(without, i)
 			return found
 		})
-		in.parent = &p
+		if in.node, err = newTreeNode(&Node{Parent: &p}); err != nil {
+			return nil, err
+		}
 	}
 	b, err := wire.Marshal(&in)
 	if err != nil {
@@ -90,14 +89,14 @@ func (t *tree) hashChild(x treemath.Node, without []LeafIndex) ([]byte, error) {
 
 // parentHashNode is a TreeHashInput of a parent.
 type parentHashNode struct {
-	parent      *ParentNode
+	node        *treeNode
 	left, right []byte
 }
 
 func (p *parentHashNode) Wire(c *wire.Codec) {
 	kind := nodeTypeParent
 	wire.Uint8(c, &kind)
-	wire.Optional(c, &p.parent, wire.Struct)
+	wire.Optional(c, &p.node, func(c *wire.Codec, n *treeNode) { c.Raw(n.raw[1:]) })
 	wire.Opaque(c, &p.left)
 	wire.Opaque(c, &p.right)
 }
@@ -142,9 +141,9 @@ func (t *tree) parentHash(p *ParentNode, copath treemath.Node) ([]byte, error) {
 // verifyParentHashes checks that every parent node is parent-hash valid (RFC
 // 9420, section 7.9.2), "top down": exactly one descendant vouches for it.
 func (t *tree) verifyParentHashes() error {
-	for i := range t.nodes {
+	for i := 1; i < t.nodes.Len(); i += 2 {
 		x := treemath.Node(i)
-		if x.IsLeaf() || t.parent(x) == nil {
+		if t.at(x) == nil {
 			continue
 		}
 		chains := 0
@@ -187,13 +186,13 @@ func (t *tree) vouched(x, child, copath treemath.Node) (bool, error) {
 		return false, nil
 	}
 	var have []byte
-	if l := t.nodes[d].Leaf; l != nil {
+	if l := t.at(d).leaf(); l != nil {
 		if l.Source != LeafNodeSourceCommit {
 			return false, nil
 		}
 		have = l.ParentHash
 	} else {
-		have = t.nodes[d].Parent.ParentHash
+		have = t.parent(d).ParentHash
 	}
 	want, err := t.parentHash(p, copath)
 	if err != nil {

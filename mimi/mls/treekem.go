@@ -69,7 +69,9 @@ func (t *tree) mergePath(i LeafIndex, steps []pathStep, keys [][]byte) ([]byte, 
 	var above []byte
 	for k := len(steps) - 1; k >= 0; k-- {
 		p := &ParentNode{EncryptionKey: keys[k], ParentHash: above}
-		t.set(steps[k].node, &Node{Parent: p})
+		if err := t.setNode(steps[k].node, &Node{Parent: p}); err != nil {
+			return nil, err
+		}
 		var err error
 		if above, err = t.parentHash(p, steps[k].copath); err != nil {
 			return nil, err
@@ -136,7 +138,9 @@ func (t *tree) startPath(random io.Reader, i LeafIndex, leaf *LeafNode, key suit
 	if err := leaf.sign(t.suite, key, groupID, i); err != nil {
 		return nil, err
 	}
-	t.setLeaf(i, leaf)
+	if err := t.setLeaf(i, leaf); err != nil {
+		return nil, err
+	}
 	n.update.LeafNode = *leaf
 	n.update.Nodes = make([]UpdatePathNode, len(keys))
 	for k := range keys {

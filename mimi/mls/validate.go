@@ -3,6 +3,7 @@ package mls
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -196,55 +197,66 @@ func supportsComponents(group, leaf Extensions, id ComponentID) error {
 // checkMembers checks the leaves of a new epoch against each other (RFC 9420,
 // section 7.3): keys are unique, everyone supports the credential types in use,
 // and those in check support the group. all means that every leaf is in check.
-func (st *state) checkMembers(check map[LeafIndex]bool, all bool) error {
-	if len(check) == 0 && !all {
-		return nil
+// Of the others it is known that they were fine in the epoch before.
+func (st *state) checkMembers(before *state, check map[LeafIndex]bool, all bool) error {
+	if all {
+		var err error
+		st.tree.members(func(i LeafIndex, l *LeafNode) bool {
+			err = st.checkMember(i, l)
+			return err == nil
+		})
+		return err
 	}
-	signature, encryption := map[string]LeafIndex{}, map[string]LeafIndex{}
-	var types, newTypes []CredentialType
-	st.tree.members(func(i LeafIndex, l *LeafNode) bool {
-		if !slices.Contains(types, l.Credential.Type) {
-			types = append(types, l.Credential.Type)
+	for _, i := range slices.Sorted(maps.Keys(check)) {
+		if err := st.checkMember(i, st.tree.leaf(i)); err != nil {
+			return err
 		}
-		if all || check[i] {
-			signature[string(l.SignatureKey)] = i
-			encryption[string(l.EncryptionKey)] = i
-			if !slices.Contains(newTypes, l.Credential.Type) {
-				newTypes = append(newTypes, l.Credential.Type)
-			}
+	}
+	for _, c := range st.tree.index.credentials {
+		inUse := func(b credentialCount) bool { return b.kind == c.kind }
+		if len(check) == 0 || slices.ContainsFunc(before.tree.index.credentials, inUse) {
+			continue
 		}
-		return true
-	})
-	var err error
-	st.tree.members(func(i LeafIndex, l *LeafNode) bool {
+		var err error
+		st.tree.members(func(i LeafIndex, l *LeafNode) bool {
+			err = l.supportsCredential(i, c.kind)
+			return err == nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkMember checks one leaf against the group and all other leaves.
+func (st *state) checkMember(i LeafIndex, l *LeafNode) error {
+	if j, signature, found := st.tree.twin(i); found {
 		// RFC 9420, sections 7.3: 13; 12.2: 7, 8, 14
-		if j, ok := signature[string(l.SignatureKey)]; ok && j != i {
-			err = fmt.Errorf("%w: leaves %d and %d have the same signature key", ErrDuplicateKey, i, j)
-			return false
+		if signature {
+			return fmt.Errorf("%w: leaves %d and %d have the same signature key", ErrDuplicateKey, i, j)
 		}
-		// RFC 9420, sections 7.3: 13; 12.2: 14
-		if j, ok := encryption[string(l.EncryptionKey)]; ok && j != i {
-			err = fmt.Errorf("%w: leaves %d and %d have the same encryption key", ErrDuplicateKey, i, j)
-			return false
+		return fmt.Errorf("%w: leaves %d and %d have the same encryption key", ErrDuplicateKey, i, j)
+	}
+	if err := st.supports(l); err != nil {
+		return fmt.Errorf("leaf %d: %w", i, err)
+	}
+	for _, c := range st.tree.index.credentials {
+		if err := l.supportsCredential(i, c.kind); err != nil {
+			return err
 		}
-		need := newTypes
-		if all || check[i] {
-			need = types
-			if err = st.supports(l); err != nil {
-				err = fmt.Errorf("leaf %d: %w", i, err)
-				return false
-			}
-		}
-		for _, t := range need {
-			// RFC 9420, section 7.3: 5
-			if !slices.Contains(l.Capabilities.Credentials, t) {
-				err = fmt.Errorf("%w: leaf %d does not support credential type 0x%04x, which is in use", ErrCapabilities, i, uint16(t))
-				return false
-			}
-		}
-		return true
-	})
-	return err
+	}
+	return nil
+}
+
+// supportsCredential fails if a leaf does not support a credential type that is
+// in use.
+func (n *LeafNode) supportsCredential(i LeafIndex, t CredentialType) error {
+	// RFC 9420, section 7.3: 5
+	if !slices.Contains(n.Capabilities.Credentials, t) {
+		return fmt.Errorf("%w: leaf %d does not support credential type 0x%04x, which is in use", ErrCapabilities, i, uint16(t))
+	}
+	return nil
 }
 
 // validateAll validates every leaf of a tree that was received as a whole (RFC
@@ -279,5 +291,5 @@ func (st *state) validateAll(ctx context.Context, cfg *Config) error {
 			return fmt.Errorf("%w: external sender: %w", ErrCredential, policyError("ValidateCredential", err))
 		}
 	}
-	return st.checkMembers(nil, true)
+	return st.checkMembers(nil, nil, true)
 }

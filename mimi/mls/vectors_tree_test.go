@@ -92,10 +92,10 @@ func TestVectorsTreeValidation(t *testing.T) {
 		if err := tr.verifyForm(); err != nil {
 			t.Fatal(err)
 		}
-		if len(c.Resolutions) != len(tr.nodes) || len(c.TreeHashes) != len(tr.nodes) {
-			t.Fatalf("%d nodes, %d resolutions, %d hashes", len(tr.nodes), len(c.Resolutions), len(c.TreeHashes))
+		if len(c.Resolutions) != tr.nodes.Len() || len(c.TreeHashes) != tr.nodes.Len() {
+			t.Fatalf("%d nodes, %d resolutions, %d hashes", tr.nodes.Len(), len(c.Resolutions), len(c.TreeHashes))
 		}
-		for i := range tr.nodes {
+		for i := range tr.nodes.Len() {
 			if got := tr.resolution(treemath.Node(i)); !slices.Equal(got, c.Resolutions[i]) {
 				t.Errorf("resolution of %d: %v, want %v", i, got, c.Resolutions[i])
 			}
@@ -113,14 +113,17 @@ func TestVectorsTreeValidation(t *testing.T) {
 			return true
 		})
 		// Every parent hash matters: with another one the tree is refused.
-		for i, n := range tr.nodes {
-			if n == nil || n.Parent == nil {
+		for i := range tr.nodes.Len() {
+			parent := tr.parent(treemath.Node(i))
+			if parent == nil {
 				continue
 			}
 			broken := tr.clone()
-			p := *n.Parent
+			p := *parent
 			p.ParentHash = append(bytes.Clone(p.ParentHash), 1)
-			broken.set(treemath.Node(i), &Node{Parent: &p})
+			if err := broken.setNode(treemath.Node(i), &Node{Parent: &p}); err != nil {
+				t.Fatal(err)
+			}
 			if broken.verifyParentHashes() == nil {
 				t.Errorf("parent hash of node %d is not verified", i)
 			}
@@ -183,7 +186,7 @@ func (c *treeKEM) private(t *testing.T, s *suite.Suite, tr *tree) map[LeafIndex]
 			p.keys[ps.Node] = path.keys[0].key
 		}
 		for x, k := range p.keys {
-			if tr.nodes[x] == nil || !bytes.Equal(k.Public(), tr.encryptionKey(x)) {
+			if tr.at(x) == nil || !bytes.Equal(k.Public(), tr.encryptionKey(x)) {
 				t.Errorf("leaf %d: key of node %d does not fit", l.Index, x)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/schedule"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/treemath"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
@@ -224,13 +225,14 @@ type commitMaker struct {
 	newSigner suite.SignatureKey // of the leaf in the new epoch
 	leaf      *LeafNode          // of the path, without keys
 	prepared  *prepared
+	path      *newPath // nil without path
 	init      suite.Secret
 	info      GroupInfoFunc
 }
 
 func (m *commitMaker) make(ctx context.Context, list []ProposalOrRef, aad AuthenticatedData, withPath bool) (*PendingCommit, error) {
 	g := m.g
-	data, err := aad.encode(g.state.context.Extensions)
+	data, err := aad.encode(g.state.safeAAD)
 	if err != nil {
 		return nil, err
 	}
@@ -239,19 +241,20 @@ func (m *commitMaker) make(ctx context.Context, list []ProposalOrRef, aad Authen
 		AuthenticatedData: data, ContentType: ContentCommit, Commit: &Commit{Proposals: list},
 	}}
 	pending := &pendingCommit{init: m.init, signature: m.newSigner.Seed().Clone()}
-	pending.public.From = m.prepared.committer
 	if withPath {
-		if a.content.Commit.Path, err = m.path(pending); err != nil {
+		if m.path, err = m.makePath(pending); err != nil {
 			return nil, err
 		}
+		defer m.path.path.erase()
+		a.content.Commit.Path = &m.path.update
 	}
+	pending.public.From = m.prepared.committer
 	if err := a.sign(g.suite, m.signer, g.state.encoded); err != nil {
 		return nil, err
 	}
-	// The same validation as at the receivers: a commit that others would refuse
-	// is not sent. Only the confirmation tag is still missing.
+	// Only the confirmation tag is still missing.
 	// RFC 9420, sections 12.4.1: 1; 12.4: 2
-	staged, err := g.state.stageCommit(ctx, g.cfg, &g.proposals, a, true)
+	staged, err := g.state.stageOwn(ctx, g.cfg, m.prepared, m.path, a)
 	if err != nil {
 		return nil, err
 	}
@@ -272,29 +275,23 @@ func (m *commitMaker) make(ctx context.Context, list []ProposalOrRef, aad Authen
 	return g.Pending(), nil
 }
 
-// path makes the UpdatePath (RFC 9420, section 12.4.1).
-func (m *commitMaker) path(pending *pendingCommit) (*UpdatePath, error) {
+// makePath makes the UpdatePath (RFC 9420, section 12.4.1).
+func (m *commitMaker) makePath(pending *pendingCommit) (*newPath, error) {
 	g, p := m.g, m.prepared
 	if p.external {
 		p.committer = p.tree.nextLeaf()
-		pending.public.From = p.committer
+		if err := p.checkSize(g.cfg); err != nil {
+			return nil, err
+		}
 	}
 	np, err := p.tree.startPath(g.cfg.Random, p.committer, m.leaf, m.newSigner, g.state.context.GroupID)
 	if err != nil {
 		return nil, err
 	}
-	defer np.path.erase()
-	provisional := g.state.context
-	provisional.Epoch++
-	provisional.Extensions = p.extensions
-	if provisional.TreeHash, err = p.tree.rootHash(); err != nil {
+	if np.provisional, err = p.provisionalContext(); err != nil {
 		return nil, err
 	}
-	encoded, err := wire.Marshal(&provisional)
-	if err != nil {
-		return nil, err
-	}
-	if err := np.encrypt(p.tree, p.addedSet, encoded); err != nil {
+	if err := np.encrypt(p.tree, p.addedSet); err != nil {
 		return nil, err
 	}
 	first := np.path.commit.Clone() // without nodes the first secret is the last
@@ -302,21 +299,28 @@ func (m *commitMaker) path(pending *pendingCommit) (*UpdatePath, error) {
 		first = np.path.secrets[0].Clone()
 	}
 	pending.path, pending.leafKey = &first, np.leafKey.Secret()
-	return &np.update, nil
+	return np, nil
 }
 
 // secrets derives the secrets of the next epoch. The joiner secret stays for the
 // Welcome.
 func (m *commitMaker) secrets(ctx context.Context, pending *pendingCommit, n *nextEpoch) error {
-	commit, err := m.g.ownPath(pending, n)
-	if err != nil {
+	g := m.g
+	if _, err := g.ownUpdates(n.staged, n); err != nil {
 		return err
 	}
-	defer commit.Erase()
-	if pending.psk, err = m.g.pskSecret(ctx, n.staged.psks); err != nil {
+	var commit suite.Secret
+	if m.path != nil {
+		commit = m.path.path.commit
+		n.keys = append(n.keys, m.path.path.keys...)
+		n.keys = append(n.keys, nodeKey{treemath.Leaf(uint32(pending.public.From)), m.path.leafKey})
+		n.own[pending.public.From] = m.newSigner
+	}
+	var err error
+	if pending.psk, err = g.pskSecret(ctx, n.staged.psks); err != nil {
 		return err
 	}
-	n.derive(m.g.suite, pending.init, commit, pending.psk)
+	n.derive(g.suite, pending.init, commit, pending.psk)
 	return nil
 }
 
@@ -380,13 +384,6 @@ func (m *commitMaker) welcome(pending *pendingCommit, n *nextEpoch, gi *GroupInf
 	if w.EncryptedGroupInfo, err = s.Seal(key, nonce, nil, plaintext); err != nil {
 		return nil, err
 	}
-	var p *path
-	if pending.path != nil {
-		if p, err = derivePath(s, *pending.path, stepNodes(n.staged.steps)); err != nil {
-			return nil, err
-		}
-		defer p.erase()
-	}
 	k := 0
 	for i := range n.staged.proposals {
 		add, ok := n.staged.proposals[i].Proposal.Body.(*Add)
@@ -394,8 +391,8 @@ func (m *commitMaker) welcome(pending *pendingCommit, n *nextEpoch, gi *GroupInf
 			continue
 		}
 		secrets := GroupSecrets{JoinerSecret: n.joiner, PSKs: n.staged.psks}
-		if p != nil {
-			secrets.PathSecret = p.secretFor(n.staged.added[k].Index)
+		if m.path != nil {
+			secrets.PathSecret = m.path.path.secretFor(n.staged.added[k].Index)
 		}
 		k++
 		e, err := encryptGroupSecrets(s, &add.KeyPackage, &secrets, w.EncryptedGroupInfo)

@@ -21,6 +21,18 @@ type authenticatedContent struct {
 	format  WireFormat
 	content FramedContent
 	auth    FramedContentAuthData
+
+	encoded []byte // the content, once somebody has asked
+}
+
+// contentBytes returns the octets of the content, which does not change any more:
+// signature, tags, transcript and reference all cover them.
+func (a *authenticatedContent) contentBytes() ([]byte, error) {
+	var err error
+	if a.encoded == nil {
+		a.encoded, err = a.content.received.bytes(&a.content)
+	}
+	return a.encoded, err
 }
 
 // Wire codes the structure.
@@ -43,11 +55,12 @@ func (a *authenticatedContent) Wire(c *wire.Codec) {
 //	    };
 //	} FramedContentTBS;
 func (a *authenticatedContent) tbs(groupContext []byte) ([]byte, error) {
-	content, err := a.content.received.bytes(&a.content)
+	content, err := a.contentBytes()
 	if err != nil {
 		return nil, err
 	}
-	b := binary.BigEndian.AppendUint16(nil, uint16(MLS10))
+	b := make([]byte, 0, 4+len(content)+len(groupContext))
+	b = binary.BigEndian.AppendUint16(b, uint16(MLS10))
 	b = binary.BigEndian.AppendUint16(b, uint16(a.format))
 	b = append(b, content...)
 	switch a.content.Sender.Type {
@@ -107,13 +120,15 @@ func (a *authData) Wire(c *wire.Codec) { a.code(c, a.kind) }
 
 // ref is the ProposalRef of a proposal (RFC 9420, section 5.2).
 func (a *authenticatedContent) ref(s *suite.Suite) (ProposalRef, error) {
-	if _, err := a.content.received.bytes(&a.content); err != nil {
-		return nil, err
-	}
-	b, err := wire.Marshal(a)
+	content, err := a.contentBytes()
 	if err != nil {
 		return nil, err
 	}
+	auth, err := wire.Marshal(&authData{&a.auth, a.content.ContentType})
+	if err != nil {
+		return nil, err
+	}
+	b := slices.Concat(binary.BigEndian.AppendUint16(nil, uint16(a.format)), content, auth)
 	return s.RefHash("MLS 1.0 Proposal Reference", b), nil
 }
 
@@ -126,7 +141,7 @@ func (a *authenticatedContent) ref(s *suite.Suite) (ProposalRef, error) {
 //	    opaque signature<V>;
 //	} ConfirmedTranscriptHashInput;
 func (a *authenticatedContent) confirmedInput() ([]byte, error) {
-	content, err := a.content.received.bytes(&a.content)
+	content, err := a.contentBytes()
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +177,7 @@ func fromPublic(m *PublicMessage) (*authenticatedContent, error) {
 	if m.Content.ContentType == ContentApplication {
 		return nil, fmt.Errorf("%w: application data in a PublicMessage", ErrWireFormat)
 	}
-	return &authenticatedContent{WireFormatPublicMessage, m.Content, m.Auth}, nil
+	return &authenticatedContent{format: WireFormatPublicMessage, content: m.Content, auth: m.Auth}, nil
 }
 
 // verifyMembership checks the membership tag of a member's PublicMessage.

@@ -218,7 +218,7 @@ func (g *Group) install(n *nextEpoch) *CommitResult {
 // retire makes the current epoch a past one, and forgets the oldest.
 func (g *Group) retire(s *stagedCommit) {
 	epoch := g.Epoch()
-	p := &pastEpoch{encoded: g.state.encoded, context: g.state.context, messages: g.messages, replaced: map[LeafIndex]*LeafNode{}}
+	p := &pastEpoch{epoch: epoch, encoded: g.state.encoded, safeAAD: g.state.safeAAD, messages: g.messages, replaced: map[LeafIndex]*LeafNode{}}
 	for x := range s.tree.changed {
 		if !x.IsLeaf() {
 			continue
@@ -248,7 +248,7 @@ func (g *Group) retire(s *stagedCommit) {
 func (g *Group) dropPast() {
 	p := g.past[0]
 	g.past = g.past[1:]
-	epoch := p.context.Epoch
+	epoch := p.epoch
 	g.journal.dropTree(epochRow(prefixTree, epoch)+"/", p.messages.tree)
 	p.messages.senderData.Erase()
 	g.journal.del(epochRow(prefixPast, epoch))

@@ -250,17 +250,18 @@ func ForgePath(t testing.TB, g *Group, from LeafIndex) *UpdatePath {
 		t.Fatal(err)
 	}
 	ResignLeaf(t, g, g.own[from].signature, leaf, from)
-	tr.setLeaf(from, leaf)
+	if err := tr.setLeaf(from, leaf); err != nil {
+		t.Fatal(err)
+	}
 	provisional := g.state.context
 	provisional.Epoch++
 	if provisional.TreeHash, err = tr.rootHash(); err != nil {
 		t.Fatal(err)
 	}
-	encoded, err := Marshal(&provisional)
-	if err != nil {
+	if n.provisional, err = Marshal(&provisional); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.encrypt(tr, nil, encoded); err != nil {
+	if err := n.encrypt(tr, nil); err != nil {
 		t.Fatal(err)
 	}
 	return &n.update

@@ -57,8 +57,9 @@ type pendingUpdate struct {
 
 // A pastEpoch keeps what decrypts application messages that come late.
 type pastEpoch struct {
+	epoch    uint64
 	encoded  []byte // GroupContext
-	context  GroupContext
+	safeAAD  bool
 	messages messageKeys
 	// replaced has the leaves of this epoch that the next one does not have any
 	// more; nil was blank.

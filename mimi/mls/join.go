@@ -248,7 +248,7 @@ func (g *Group) checkWelcome(w *openWelcome) error {
 		return err
 	}
 	for i, p := range g.past {
-		if p.context.Epoch != epoch {
+		if p.epoch != epoch {
 			continue
 		}
 		if !bytes.Equal(encoded, p.encoded) {

@@ -231,12 +231,17 @@ func (g *Group) loadPast(r *rows) error {
 		if err := wire.Unmarshal(value, &sp); err != nil {
 			return err
 		}
-		p := &pastEpoch{encoded: sp.encoded, replaced: map[LeafIndex]*LeafNode{}}
-		if err := wire.Unmarshal(sp.encoded, &p.context); err != nil {
+		var context GroupContext
+		if err := wire.Unmarshal(sp.encoded, &context); err != nil {
 			return err
 		}
-		if epochRow("", p.context.Epoch) != rest || p.context.Epoch >= g.Epoch() {
-			return fmt.Errorf("it is for epoch %d", p.context.Epoch)
+		_, safe, err := context.Extensions.ComponentsList(ComponentSafeAAD)
+		if err != nil {
+			return err
+		}
+		p := &pastEpoch{epoch: context.Epoch, encoded: sp.encoded, safeAAD: safe, replaced: map[LeafIndex]*LeafNode{}}
+		if epochRow("", p.epoch) != rest || p.epoch >= g.Epoch() {
+			return fmt.Errorf("it is for epoch %d", p.epoch)
 		}
 		if sp.leaves != treemath.Leaves(sp.leaves) || int64(sp.leaves) > int64(g.cfg.Limits.MaxLeaves) {
 			return fmt.Errorf("%d leaves", sp.leaves)
@@ -249,10 +254,10 @@ func (g *Group) loadPast(r *rows) error {
 		return err
 	}
 	for _, p := range g.past {
-		if err := r.loadTree(epochRow(prefixTree, p.context.Epoch)+"/", p.messages.tree); err != nil {
+		if err := r.loadTree(epochRow(prefixTree, p.epoch)+"/", p.messages.tree); err != nil {
 			return err
 		}
-		err := r.each(epochRow(prefixOld, p.context.Epoch)+"/", func(rest string, value []byte) error {
+		err := r.each(epochRow(prefixOld, p.epoch)+"/", func(rest string, value []byte) error {
 			i, err := number(rest, 8)
 			if err != nil {
 				return err

@@ -158,7 +158,7 @@ func (g *Group) acceptProposal(ctx context.Context, a *authenticatedContent, tag
 
 func proposalResult(st *state, p *cachedProposal) (*ProposalResult, error) {
 	c := &p.content.content
-	aad, err := ParseAuthenticatedData(st.context.Extensions, c.AuthenticatedData)
+	aad, err := parseAuthenticatedData(st.safeAAD, c.AuthenticatedData)
 	return &ProposalResult{p.ref, c.Sender, c.Proposal, aad}, err
 }
 
@@ -186,13 +186,13 @@ func (g *Group) processPrivate(ctx context.Context, m *PrivateMessage) (*Result,
 	if err := g.state.checkAddress(m.GroupID, m.Epoch); err != nil {
 		return nil, err
 	}
-	e := epochKeys{&g.messages, g.state.encoded, g.state.context.Extensions, g.state.tree.leaf}
+	e := epochKeys{&g.messages, g.state.encoded, g.state.safeAAD, g.state.tree.leaf}
 	a, leaf, key, err := g.openPrivate(m, e)
 	if err != nil {
 		return nil, err
 	}
 	if m.ContentType == ContentApplication {
-		return applicationResult(a, leaf, key, e.extensions)
+		return applicationResult(a, leaf, key, e.safeAAD)
 	}
 	// The key is consumed with the message, but the epoch may be a past one then.
 	r, err := g.handshake(ctx, a, nil)
@@ -204,10 +204,10 @@ func (g *Group) processPrivate(ctx context.Context, m *PrivateMessage) (*Result,
 
 // epochKeys is what decrypting a message of an epoch takes.
 type epochKeys struct {
-	messages   *messageKeys
-	encoded    []byte // GroupContext
-	extensions Extensions
-	leaf       func(LeafIndex) *LeafNode
+	messages *messageKeys
+	encoded  []byte // GroupContext
+	safeAAD  bool
+	leaf     func(LeafIndex) *LeafNode
 }
 
 // openPrivate decrypts a message and checks its signature. The key is not yet
@@ -233,8 +233,8 @@ func (g *Group) openPrivate(m *PrivateMessage, e epochKeys) (*authenticatedConte
 	return a, leaf, key, a.verify(g.suite, leaf.SignatureKey, e.encoded)
 }
 
-func applicationResult(a *authenticatedContent, leaf *LeafNode, key *secrettree.Key, extensions Extensions) (*Result, error) {
-	aad, err := ParseAuthenticatedData(extensions, a.content.AuthenticatedData)
+func applicationResult(a *authenticatedContent, leaf *LeafNode, key *secrettree.Key, safeAAD bool) (*Result, error) {
+	aad, err := parseAuthenticatedData(safeAAD, a.content.AuthenticatedData)
 	if err != nil {
 		return nil, err
 	}
@@ -249,15 +249,15 @@ func applicationResult(a *authenticatedContent, leaf *LeafNode, key *secrettree.
 // processPast decrypts an application message of a past epoch.
 func (g *Group) processPast(m *PrivateMessage) (*Result, error) {
 	for i, p := range g.past {
-		if p.context.Epoch != m.Epoch {
+		if p.epoch != m.Epoch {
 			continue
 		}
-		e := epochKeys{&p.messages, p.encoded, p.context.Extensions, func(l LeafIndex) *LeafNode { return g.pastLeaf(i, l) }}
+		e := epochKeys{&p.messages, p.encoded, p.safeAAD, func(l LeafIndex) *LeafNode { return g.pastLeaf(i, l) }}
 		a, leaf, key, err := g.openPrivate(m, e)
 		if err != nil {
 			return nil, err
 		}
-		return applicationResult(a, leaf, key, e.extensions)
+		return applicationResult(a, leaf, key, e.safeAAD)
 	}
 	return nil, fmt.Errorf("%w: %d, the keys are gone", ErrEpochPast, m.Epoch)
 }

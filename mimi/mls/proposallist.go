@@ -225,7 +225,7 @@ func (p *prepared) checkSupport(removedOrUpdated map[LeafIndex]bool) error {
 	for i := range p.proposals {
 		cp := &p.proposals[i]
 		t := cp.Proposal.Type()
-		if !t.isDefault() && !slices.Contains(types, t) {
+		if !t.isDefault() && !slices.Contains(types, t) && !p.before.tree.index.byAll(listedProposals, uint16(t)) {
 			types = append(types, t)
 		}
 		switch body := cp.Proposal.Body.(type) {
@@ -318,11 +318,19 @@ func (p *prepared) add(cfg *Config, l *LeafNode) error {
 	if err != nil {
 		return err
 	}
-	if int64(p.tree.leaves()) > int64(cfg.Limits.MaxLeaves) {
-		return fmt.Errorf("%w: %d leaves, at most %d are allowed", ErrTreeForm, p.tree.leaves(), cfg.Limits.MaxLeaves)
+	if err := p.checkSize(cfg); err != nil {
+		return err
 	}
 	p.added = append(p.added, Member{i, l})
 	p.addedSet[i] = true
+	return nil
+}
+
+// checkSize checks that the tree has not grown too large.
+func (p *prepared) checkSize(cfg *Config) error {
+	if int64(p.tree.leaves()) > int64(cfg.Limits.MaxLeaves) {
+		return fmt.Errorf("%w: %d leaves, at most %d are allowed", ErrTreeForm, p.tree.leaves(), cfg.Limits.MaxLeaves)
+	}
 	return nil
 }
 

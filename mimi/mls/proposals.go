@@ -68,7 +68,7 @@ func (st *state) checkProposal(ctx context.Context, cfg *Config, c *proposalCach
 	if err := a.verify(st.suite, key, st.encoded); err != nil {
 		return nil, err
 	}
-	if _, err := ParseAuthenticatedData(st.context.Extensions, a.content.AuthenticatedData); err != nil {
+	if _, err := parseAuthenticatedData(st.safeAAD, a.content.AuthenticatedData); err != nil {
 		return nil, err
 	}
 	ref, err := a.ref(st.suite)
@@ -174,7 +174,14 @@ func (st *state) checkBody(ctx context.Context, cfg *Config, body ProposalBody, 
 		if p.LeafNode.Source != LeafNodeSourceUpdate {
 			return fmt.Errorf("%w: %d in an Update", ErrLeafSource, p.LeafNode.Source)
 		}
-		return st.checkSuccessor(ctx, cfg, sender.Index, &p.LeafNode, sender.Index)
+		if err := checkLeafAlone(cfg, st.suite, &p.LeafNode); err != nil {
+			return err
+		}
+		// RFC 9420, section 7.3: 2
+		if err := p.LeafNode.VerifySignature(st.suite, st.context.GroupID, sender.Index); err != nil {
+			return fmt.Errorf("leaf %d: %w: %w", sender.Index, ErrSignature, err)
+		}
+		return st.checkSuccessor(ctx, cfg, sender.Index, &p.LeafNode)
 	case *Remove:
 		if st.tree.leaf(p.Removed) == nil {
 			return fmt.Errorf("%w: Remove of %d", ErrNotMember, p.Removed)
@@ -212,9 +219,9 @@ func (st *state) checkPSK(id *PreSharedKeyID, sender Sender) error {
 	return nil
 }
 
-// checkSuccessor checks a leaf that replaces the leaf at old, at its place in
-// the tree (RFC 9420, sections 5.3.1 and 7.3).
-func (st *state) checkSuccessor(ctx context.Context, cfg *Config, old LeafIndex, leaf *LeafNode, index LeafIndex) error {
+// checkSuccessor compares a leaf, which is fine by itself, with the leaf at old
+// that it replaces (RFC 9420, sections 5.3.1 and 7.3).
+func (st *state) checkSuccessor(ctx context.Context, cfg *Config, old LeafIndex, leaf *LeafNode) error {
 	before := st.tree.leaf(old)
 	if before == nil {
 		return fmt.Errorf("%w: %d", ErrNotMember, old)
@@ -222,13 +229,6 @@ func (st *state) checkSuccessor(ctx context.Context, cfg *Config, old LeafIndex,
 	// RFC 9420, sections 7.3: 11; 7.5: 1; 12.4.2: 8
 	if bytes.Equal(before.EncryptionKey, leaf.EncryptionKey) {
 		return fmt.Errorf("%w: leaf %d", ErrSameEncryption, old)
-	}
-	if err := checkLeafAlone(cfg, st.suite, leaf); err != nil {
-		return err
-	}
-	// RFC 9420, section 7.3: 2
-	if err := leaf.VerifySignature(st.suite, st.context.GroupID, index); err != nil {
-		return fmt.Errorf("leaf %d: %w: %w", index, ErrSignature, err)
 	}
 	if before.Credential.Equal(&leaf.Credential) && bytes.Equal(before.SignatureKey, leaf.SignatureKey) {
 		return nil

@@ -153,7 +153,7 @@ func (g *Group) Dirty() []Row {
 		g.journal.secretTree(prefixExport, g.exporter)
 	}
 	for _, p := range g.past {
-		g.journal.secretTree(epochRow(prefixTree, p.context.Epoch)+"/", p.messages.tree)
+		g.journal.secretTree(epochRow(prefixTree, p.epoch)+"/", p.messages.tree)
 	}
 	return g.journal.take()
 }

@@ -43,12 +43,9 @@ type AuthenticatedData struct {
 	Rest []byte  // what stands behind
 }
 
-// encode returns the octets for a group whose GroupContext has these extensions.
-func (a *AuthenticatedData) encode(group Extensions) ([]byte, error) {
-	_, safe, err := group.ComponentsList(ComponentSafeAAD)
+// encode returns the octets for a group that has the safe_aad component, or not.
+func (a *AuthenticatedData) encode(safe bool) ([]byte, error) {
 	switch {
-	case err != nil:
-		return nil, err
 	case safe:
 		b, err := wire.Marshal(&a.Safe)
 		return append(b, a.Rest...), err
@@ -61,12 +58,20 @@ func (a *AuthenticatedData) encode(group Extensions) ([]byte, error) {
 // ParseAuthenticatedData splits the authenticated_data of a message in a group
 // whose GroupContext has these extensions. It fails with [ErrSafeAAD].
 func ParseAuthenticatedData(group Extensions, data []byte) (AuthenticatedData, error) {
-	var a AuthenticatedData
 	_, safe, err := group.ComponentsList(ComponentSafeAAD)
-	if err != nil || !safe {
-		a.Rest = data
-		return a, err
+	if err != nil {
+		return AuthenticatedData{}, err
 	}
+	return parseAuthenticatedData(safe, data)
+}
+
+func parseAuthenticatedData(safe bool, data []byte) (AuthenticatedData, error) {
+	var a AuthenticatedData
+	if !safe {
+		a.Rest = data
+		return a, nil
+	}
+	var err error
 	a.Rest, err = wire.UnmarshalPrefix(data, &a.Safe)
 	if err != nil {
 		return AuthenticatedData{}, fmt.Errorf("%w: %w", ErrSafeAAD, err)

@@ -29,7 +29,7 @@ func (g *Group) signed(from LeafIndex, content FramedContent, format WireFormat,
 		return nil, err
 	}
 	content.GroupID, content.Epoch, content.Sender = g.state.context.GroupID, g.Epoch(), Sender{SenderMember, from}
-	if content.AuthenticatedData, err = aad.encode(g.state.context.Extensions); err != nil {
+	if content.AuthenticatedData, err = aad.encode(g.state.safeAAD); err != nil {
 		return nil, err
 	}
 	a := &authenticatedContent{format: format, content: content}

@@ -37,7 +37,7 @@ func (st *state) stageCommit(ctx context.Context, cfg *Config, cache *proposalCa
 		return nil, err
 	}
 	s := &stagedCommit{content: a, path: commit.Path}
-	if s.view.AuthenticatedData, err = ParseAuthenticatedData(st.context.Extensions, a.content.AuthenticatedData); err != nil {
+	if s.view.AuthenticatedData, err = parseAuthenticatedData(st.safeAAD, a.content.AuthenticatedData); err != nil {
 		return nil, err
 	}
 	if s.prepared, err = st.prepare(ctx, cfg, cache, commit.Proposals, sender, leaf, fresh); err != nil {
@@ -52,11 +52,36 @@ func (st *state) stageCommit(ctx context.Context, cfg *Config, cache *proposalCa
 			return nil, err
 		}
 	}
-	if err := s.finish(cfg); err != nil {
+	return s, s.finish(ctx, cfg)
+}
+
+// stageOwn is stageCommit for a commit that was just made here: its proposals are
+// prepared, its path is in the tree, and its signatures are our own. All other
+// checks are those of the receivers: a commit that they would refuse is not sent.
+func (st *state) stageOwn(ctx context.Context, cfg *Config, p *prepared, np *newPath, a *authenticatedContent) (*stagedCommit, error) {
+	s := &stagedCommit{prepared: p, content: a, path: a.content.Commit.Path}
+	var err error
+	if s.view.AuthenticatedData, err = parseAuthenticatedData(st.safeAAD, a.content.AuthenticatedData); err != nil {
 		return nil, err
 	}
-	s.fillView()
-	return s, policyError("ValidateCommit", cfg.Policy.ValidateCommit(ctx, &s.view))
+	if np != nil {
+		s.steps, s.provisional = np.steps, np.provisional
+		if err := s.checkPathLeaf(ctx, cfg, false); err != nil {
+			return nil, err
+		}
+		s.noteLeaf(st.tree.leaf(s.committer))
+	}
+	return s, s.finish(ctx, cfg)
+}
+
+// noteLeaf notes the committer's new leaf, which is in the tree, and the old one.
+func (s *stagedCommit) noteLeaf(old *LeafNode) {
+	leaf := s.tree.leaf(s.committer)
+	if s.external {
+		s.added = append(s.added, Member{s.committer, leaf})
+	} else {
+		s.updated = append(s.updated, LeafChange{s.committer, old, leaf})
+	}
 }
 
 // committerLeaf returns the leaf whose key signs a commit (RFC 9420, section
@@ -88,11 +113,11 @@ func (st *state) committerLeaf(a *authenticatedContent) (*LeafNode, error) {
 // mergePath validates an UpdatePath and merges it into the tree (RFC 9420,
 // section 12.4.2).
 func (s *stagedCommit) mergePath(ctx context.Context, cfg *Config) error {
-	st, leaf := s.before, &s.path.LeafNode
+	leaf := &s.path.LeafNode
 	if s.external {
 		s.committer = s.tree.nextLeaf()
-		if int64(s.tree.leaves()) > int64(cfg.Limits.MaxLeaves) {
-			return fmt.Errorf("%w: %d leaves, at most %d are allowed", ErrTreeForm, s.tree.leaves(), cfg.Limits.MaxLeaves)
+		if err := s.checkSize(cfg); err != nil {
+			return err
 		}
 	}
 	// RFC 9420, sections 7.3: 9, 12; 12.4.2: 7
@@ -100,12 +125,13 @@ func (s *stagedCommit) mergePath(ctx context.Context, cfg *Config) error {
 		return fmt.Errorf("%w: %d in a path", ErrLeafSource, leaf.Source)
 	}
 	// RFC 9420, section 7.5: 1
-	if err := s.checkPathLeaf(ctx, cfg); err != nil {
+	if err := s.checkPathLeaf(ctx, cfg, true); err != nil {
 		return err
 	}
 	old := s.tree.leaf(s.committer)
 	if s.external {
-		if err := s.addLeafForPath(leaf); err != nil {
+		// As an Add would (RFC 9420, section 12.4.3.2).
+		if err := s.tree.setLeaf(s.committer, leaf); err != nil {
 			return err
 		}
 	}
@@ -131,45 +157,45 @@ func (s *stagedCommit) mergePath(ctx context.Context, cfg *Config) error {
 	if err := s.tree.setLeaf(s.committer, leaf); err != nil {
 		return err
 	}
-	if !s.external {
-		s.updated = append(s.updated, LeafChange{s.committer, old, leaf})
-	}
-	provisional := st.context
-	provisional.Epoch++
-	provisional.Extensions = s.extensions
-	if provisional.TreeHash, err = s.tree.rootHash(); err != nil {
-		return err
-	}
-	s.provisional, err = wire.Marshal(&provisional)
+	s.noteLeaf(old)
+	s.provisional, err = s.provisionalContext()
 	return err
 }
 
-// addLeafForPath puts the leaf of an external joiner in its place, as an Add
-// would (RFC 9420, section 12.4.3.2).
-func (s *stagedCommit) addLeafForPath(leaf *LeafNode) error {
-	s.added = append(s.added, Member{s.committer, leaf})
-	return s.tree.setLeaf(s.committer, leaf)
+// provisionalContext encodes the GroupContext under which path secrets are
+// encrypted (RFC 9420, section 12.4.1), once the path is in the tree.
+func (p *prepared) provisionalContext() ([]byte, error) {
+	c := p.before.context
+	c.Epoch++
+	c.Extensions = p.extensions
+	var err error
+	if c.TreeHash, err = p.tree.rootHash(); err != nil {
+		return nil, err
+	}
+	return wire.Marshal(&c)
 }
 
 // checkPathLeaf validates the leaf in the path: as the successor of the old one
-// or, of a new member, as a new leaf.
-func (s *stagedCommit) checkPathLeaf(ctx context.Context, cfg *Config) error {
+// or, of a new member, as a new leaf. The signature of an own one is not verified.
+func (s *stagedCommit) checkPathLeaf(ctx context.Context, cfg *Config, verify bool) error {
 	leaf := &s.path.LeafNode
-	if !s.external {
-		return s.before.checkSuccessor(ctx, cfg, s.committer, leaf, s.committer)
-	}
-	if s.resync != nil {
-		// RFC 9420, section 12.2: 17, 18
-		if err := s.before.checkSuccessor(ctx, cfg, *s.resync, leaf, s.committer); err != nil {
-			return fmt.Errorf("resync: %w", err)
-		}
-	}
 	if err := checkLeafAlone(cfg, s.before.suite, leaf); err != nil {
 		return err
 	}
-	// RFC 9420, section 7.3: 2
-	if err := leaf.VerifySignature(s.before.suite, s.before.context.GroupID, s.committer); err != nil {
-		return fmt.Errorf("leaf %d: %w: %w", s.committer, ErrSignature, err)
+	if verify {
+		// RFC 9420, sections 7.3: 2; 7.5: 1
+		if err := leaf.VerifySignature(s.before.suite, s.before.context.GroupID, s.committer); err != nil {
+			return fmt.Errorf("leaf %d: %w: %w", s.committer, ErrSignature, err)
+		}
+	}
+	if !s.external {
+		return s.before.checkSuccessor(ctx, cfg, s.committer, leaf)
+	}
+	if s.resync != nil {
+		// RFC 9420, section 12.2: 17, 18
+		if err := s.before.checkSuccessor(ctx, cfg, *s.resync, leaf); err != nil {
+			return fmt.Errorf("resync: %w", err)
+		}
 	}
 	return cfg.validateCredential(ctx, leaf)
 }
@@ -206,8 +232,9 @@ func (s *stagedCommit) checkNewKeys() error {
 	return nil
 }
 
-// finish builds the state of the next epoch and validates its leaves.
-func (s *stagedCommit) finish(cfg *Config) error {
+// finish builds the state of the next epoch, validates its leaves, and asks the
+// policy.
+func (s *stagedCommit) finish(ctx context.Context, cfg *Config) error {
 	c := s.before.context
 	c.Epoch++
 	c.Extensions = s.extensions
@@ -227,10 +254,14 @@ func (s *stagedCommit) finish(cfg *Config) error {
 		check[u.Index] = true
 	}
 	// RFC 9420, sections 12.2: 14; 13.4: 6, 10
-	if err := s.next.checkMembers(s.before, check, s.all); err != nil {
+	if err := s.next.checkMembers(check, s.all); err != nil {
 		return err
 	}
-	return s.next.confirm(s.content.auth.ConfirmationTag)
+	if err := s.next.confirm(s.content.auth.ConfirmationTag); err != nil {
+		return err
+	}
+	s.fillView()
+	return policyError("ValidateCommit", cfg.Policy.ValidateCommit(ctx, &s.view))
 }
 
 func (s *stagedCommit) fillView() {

@@ -22,6 +22,8 @@ type state struct {
 	interim         []byte // interim transcript hash
 	confirmationTag []byte
 	required        RequiredCapabilities
+	components      []requiredComponents
+	safeAAD         bool // authenticated data starts with a SafeAAD
 
 	completing sync.Mutex // of a state that was loaded
 }
@@ -43,10 +45,16 @@ func storedState(s *suite.Suite, c GroupContext, t *tree) (*state, error) {
 	if st.required, err = c.Extensions.RequiredCapabilities(); err != nil {
 		return nil, err
 	}
-	// The lists of components and of external senders are decoded here once, so
-	// that later readers cannot fail.
-	if _, err := c.Extensions.AppDataDictionary(); err != nil {
-		return nil, err
+	// What later readers ask for is decoded here once, so that they cannot fail.
+	for _, id := range []ComponentID{ComponentAppComponents, ComponentSafeAAD} {
+		list, there, err := c.Extensions.ComponentsList(id)
+		if err != nil {
+			return nil, err
+		}
+		if len(list) > 0 {
+			st.components = append(st.components, requiredComponents{id, list})
+		}
+		st.safeAAD = st.safeAAD || (there && id == ComponentSafeAAD)
 	}
 	if _, err := c.Extensions.ExternalSenders(); err != nil {
 		return nil, err

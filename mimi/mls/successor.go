@@ -100,7 +100,7 @@ func (g *Group) leavesOf(epoch uint64) []*LeafNode {
 	}
 	var l []*LeafNode
 	for i, p := range g.past {
-		if p.context.Epoch != epoch {
+		if p.epoch != epoch {
 			continue
 		}
 		for leaf := range p.messages.tree.Leaves() {

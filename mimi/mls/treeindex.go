@@ -3,6 +3,7 @@ package mls
 import (
 	"bytes"
 	"hash/maphash"
+	"maps"
 	"slices"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/pages"
@@ -10,58 +11,110 @@ import (
 )
 
 // A treeIndex answers questions about all nodes of a tree at once: where a key
-// is, and which credential types are in use. So a commit costs what it changes,
-// and not what the group has. It is kept up by [tree.set].
+// is, and what all members support. So a commit costs what it changes, and not
+// what the group has. It is kept up by [tree.set].
 type treeIndex struct {
 	encryption keyIndex // of all nodes
 	signature  keyIndex // of leaves
-	// credentials counts the members with each credential type, in no order. There
-	// are few types.
-	credentials []credentialCount
+	members    int
+	// counts has the number of members with a credential of some type, or with some
+	// type in their capabilities. It is shared with other trees until it changes.
+	counts map[typeKey]int
+	shared bool
 }
 
-type credentialCount struct {
-	kind CredentialType
-	n    int
+// A typeKey is a type, and where it stands.
+type typeKey struct {
+	place uint8
+	kind  uint16
 }
+
+// The places of types that are counted.
+const (
+	inUse             uint8 = iota // type of the leaf's own credential
+	listedExtensions               // in Capabilities
+	listedProposals                // in Capabilities
+	listedCredentials              // in Capabilities
+)
 
 func newTreeIndex(leaves uint32) *treeIndex {
-	return &treeIndex{encryption: newKeyIndex(leaves), signature: newKeyIndex(leaves)}
+	return &treeIndex{encryption: newKeyIndex(leaves), signature: newKeyIndex(leaves), counts: map[typeKey]int{}}
 }
 
 func (x *treeIndex) clone() *treeIndex {
-	return &treeIndex{x.encryption.clone(), x.signature.clone(), slices.Clone(x.credentials)}
+	return &treeIndex{x.encryption.clone(), x.signature.clone(), x.members, x.counts, true}
 }
 
 // replace notes that one node takes the place of another; both may be blank.
 func (x *treeIndex) replace(at treemath.Node, old, n *treeNode) {
 	if old != nil {
 		x.encryption.drop(old.encryptionKey(), at)
-		if old.isLeaf() {
-			key, credential := old.leafFacts()
-			x.signature.drop(key, at)
-			x.count(credential, -1)
-		}
 	}
 	if n != nil {
 		x.encryption.add(n.encryptionKey(), at)
-		if n.isLeaf() {
-			key, credential := n.leafFacts()
-			x.signature.add(key, at)
-			x.count(credential, 1)
-		}
+	}
+	if at.IsLeaf() {
+		x.replaceLeaf(at, old, n)
 	}
 }
 
-func (x *treeIndex) count(kind CredentialType, by int) {
-	i := slices.IndexFunc(x.credentials, func(c credentialCount) bool { return c.kind == kind })
-	if i < 0 {
-		i = len(x.credentials)
-		x.credentials = append(x.credentials, credentialCount{kind: kind})
+func (x *treeIndex) replaceLeaf(at treemath.Node, old, n *treeNode) {
+	var was, is *leafHead
+	if old != nil {
+		was = old.head()
+		x.signature.drop(was.signatureKey, at)
 	}
-	if x.credentials[i].n += by; x.credentials[i].n == 0 {
-		x.credentials = slices.Delete(x.credentials, i, i+1)
+	if n != nil {
+		is = n.head()
+		x.signature.add(is.signatureKey, at)
 	}
+	// The new leaf of a member mostly lists what the old one did.
+	if was != nil && is != nil && was.credential.Type == is.credential.Type && bytes.Equal(was.extensions, is.extensions) &&
+		bytes.Equal(was.proposals, is.proposals) && bytes.Equal(was.credentials, is.credentials) {
+		return
+	}
+	if x.shared {
+		x.counts, x.shared = maps.Clone(x.counts), false
+	}
+	x.count(was, -1)
+	x.count(is, 1)
+}
+
+// count adds the types of a leaf, or takes them away.
+func (x *treeIndex) count(h *leafHead, by int) {
+	if h == nil {
+		return
+	}
+	x.members += by
+	add := func(place uint8) func(uint16) {
+		return func(kind uint16) {
+			k := typeKey{place, kind}
+			if x.counts[k] += by; x.counts[k] == 0 {
+				delete(x.counts, k)
+			}
+		}
+	}
+	add(inUse)(uint16(h.credential.Type))
+	h.extensions.each(add(listedExtensions))
+	h.proposals.each(add(listedProposals))
+	h.credentials.each(add(listedCredentials))
+}
+
+// byAll reports whether all members have a type at this place.
+func (x *treeIndex) byAll(place uint8, kind uint16) bool {
+	return x.counts[typeKey{place, kind}] == x.members
+}
+
+// credentialTypes returns the types of the members' credentials, ascending.
+func (x *treeIndex) credentialTypes() []CredentialType {
+	var types []CredentialType
+	for k := range x.counts {
+		if k.place == inUse {
+			types = append(types, CredentialType(k.kind))
+		}
+	}
+	slices.Sort(types)
+	return types
 }
 
 // A keyIndex finds the nodes that may have a key: a hash table that shares what
@@ -123,10 +176,9 @@ func (t *tree) withEncryptionKey(key []byte, but treemath.Node) (treemath.Node, 
 // key, or else its HPKE key.
 func (t *tree) twin(i LeafIndex) (other LeafIndex, signature, found bool) {
 	at := treemath.Leaf(uint32(i))
-	key, _ := t.at(at).leafFacts()
+	key := t.at(at).signatureKey()
 	x, found := t.index.signature.find(key, func(x treemath.Node) bool {
-		k, _ := t.at(x).leafFacts()
-		return x != at && bytes.Equal(k, key)
+		return x != at && bytes.Equal(t.at(x).signatureKey(), key)
 	})
 	if found {
 		return LeafIndex(x.LeafIndex()), true, true

@@ -26,20 +26,27 @@ type path struct {
 // one (RFC 9420, section 7.4). Without nodes the secret itself is the commit
 // secret.
 func derivePath(s *suite.Suite, first suite.Secret, nodes []treemath.Node) (*path, error) {
-	p := &path{}
-	secret := first.Clone()
-	for _, x := range nodes {
-		node := s.DeriveSecret(secret, "node")
-		key, err := s.DeriveHPKEKey(node)
-		node.Erase()
-		if err != nil {
-			return nil, err
-		}
-		p.keys = append(p.keys, nodeKey{x, key})
-		p.secrets = append(p.secrets, secret)
-		secret = s.DeriveSecret(secret, "path")
+	p := &path{keys: make([]nodeKey, len(nodes)), secrets: make([]suite.Secret, len(nodes))}
+	p.commit = first.Clone()
+	for k := range nodes {
+		p.secrets[k] = p.commit
+		p.commit = s.DeriveSecret(p.commit, "path")
 	}
-	p.commit = secret
+	err := inParallel(len(nodes), func(k int) error {
+		node := s.DeriveSecret(p.secrets[k], "node")
+		defer node.Erase()
+		key, err := s.DeriveHPKEKey(node)
+		if err != nil {
+			return err
+		}
+		key.Public() // computed once, and here
+		p.keys[k] = nodeKey{nodes[k], key}
+		return nil
+	})
+	if err != nil {
+		p.erase()
+		return nil, err
+	}
 	return p, nil
 }
 
@@ -100,10 +107,11 @@ func (t *tree) recipients(copath treemath.Node, added map[LeafIndex]bool) []tree
 
 // A newPath is an UpdatePath that is being made.
 type newPath struct {
-	path    *path
-	leafKey suite.HPKEPrivateKey
-	steps   []pathStep
-	update  UpdatePath
+	path        *path
+	leafKey     suite.HPKEPrivateKey
+	steps       []pathStep
+	update      UpdatePath
+	provisional []byte // encoded provisional GroupContext
 }
 
 // startPath makes fresh keys for leaf i and its filtered direct path, merges
@@ -150,18 +158,30 @@ func (t *tree) startPath(random io.Reader, i LeafIndex, leaf *LeafNode, key suit
 }
 
 // encrypt encrypts the path secrets to everyone but the added leaves, under the
-// encoded provisional GroupContext (RFC 9420, section 7.6).
-func (n *newPath) encrypt(t *tree, added map[LeafIndex]bool, groupContext []byte) error {
+// provisional GroupContext (RFC 9420, section 7.6).
+func (n *newPath) encrypt(t *tree, added map[LeafIndex]bool) error {
+	type job struct {
+		step int
+		to   treemath.Node
+		out  *HPKECiphertext
+	}
+	var jobs []job
 	for k, step := range n.steps {
-		for _, x := range t.recipients(step.copath, added) {
-			ct, err := t.suite.EncryptWithLabel(t.encryptionKey(x), "UpdatePathNode", groupContext, n.path.secrets[k].Bytes())
-			if err != nil {
-				return fmt.Errorf("path secret for node %d: %w", x, err)
-			}
-			n.update.Nodes[k].EncryptedPathSecret = append(n.update.Nodes[k].EncryptedPathSecret, ct)
+		recipients := t.recipients(step.copath, added)
+		out := make([]HPKECiphertext, len(recipients))
+		n.update.Nodes[k].EncryptedPathSecret = out
+		for j, x := range recipients {
+			jobs = append(jobs, job{k, x, &out[j]})
 		}
 	}
-	return nil
+	return inParallel(len(jobs), func(i int) (err error) {
+		j := jobs[i]
+		*j.out, err = t.suite.EncryptWithLabel(t.encryptionKey(j.to), "UpdatePathNode", n.provisional, n.path.secrets[j.step].Bytes())
+		if err != nil {
+			return fmt.Errorf("path secret for node %d: %w", j.to, err)
+		}
+		return nil
+	})
 }
 
 // checkPathForm checks that an UpdatePath has the right number of nodes and

@@ -1,9 +1,9 @@
 package mls
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
@@ -32,27 +32,57 @@ func newTreeNode(n *Node) (*treeNode, error) {
 }
 
 // storedTreeNode takes over the encoding of a node that was stored. It looks no
-// further than at the keys: the rest is covered by the tree hash.
+// further than at what is needed without decoding: the rest is covered by the tree
+// hash.
 func storedTreeNode(raw []byte) (*treeNode, error) {
-	n := &treeNode{raw: raw}
 	if len(raw) == 0 || (raw[0] != nodeTypeLeaf && raw[0] != nodeTypeParent) {
 		return nil, fmt.Errorf("%w: no node", ErrTreeForm)
 	}
-	var keys nodeKeys
-	if _, err := wire.UnmarshalPrefix(raw[1:], &keys); err != nil {
+	head := wire.Message(new(leafHead))
+	if raw[0] == nodeTypeParent {
+		head = new(opaque)
+	}
+	if _, err := wire.UnmarshalPrefix(raw[1:], head); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTreeForm, err)
 	}
-	return n, nil
+	return &treeNode{raw: raw}, nil
 }
 
-// nodeKeys is how a ParentNode and a LeafNode start; of a ParentNode, the second
-// one is the parent hash.
-type nodeKeys struct{ encryption, signature []byte }
+// A leafHead is how a LeafNode starts: what the index of a tree needs of it. The
+// lists are not decoded, but a number of types of two octets each.
+type leafHead struct {
+	encryptionKey, signatureKey        []byte
+	credential                         Credential
+	versions, suites                   []byte
+	extensions, proposals, credentials typeList
+}
 
 // Wire codes the structure.
-func (k *nodeKeys) Wire(c *wire.Codec) {
-	wire.Opaque(c, &k.encryption)
-	wire.Opaque(c, &k.signature)
+func (h *leafHead) Wire(c *wire.Codec) {
+	wire.Opaque(c, &h.encryptionKey)
+	wire.Opaque(c, &h.signatureKey)
+	wire.Uint16(c, &h.credential.Type)
+	wire.Opaque(c, &h.credential.Body)
+	wire.Opaque(c, &h.versions)
+	wire.Opaque(c, &h.suites)
+	for _, l := range []*typeList{&h.extensions, &h.proposals, &h.credentials} {
+		wire.Opaque(c, l)
+	}
+}
+
+// A typeList is an encoded list of types.
+type typeList []byte
+
+// each calls f for each type once, however often it is listed.
+func (l typeList) each(f func(t uint16)) {
+	types := make([]uint16, len(l)/2)
+	for i := range types {
+		types[i] = binary.BigEndian.Uint16(l[2*i:])
+	}
+	slices.Sort(types)
+	for _, t := range slices.Compact(types) {
+		f(t)
+	}
 }
 
 func (n *treeNode) isLeaf() bool { return n.raw[0] == nodeTypeLeaf }
@@ -99,14 +129,21 @@ func (n *treeNode) encryptionKey() []byte {
 	return key
 }
 
-// leafFacts reads what the index of a tree needs of a leaf.
-func (n *treeNode) leafFacts() (signatureKey []byte, credential CredentialType) {
-	_, rest := cutOpaque(n.raw[1:])
-	signatureKey, rest = cutOpaque(rest)
-	if len(rest) < 2 {
-		return signatureKey, 0
+// head reads the start of a leaf, without decoding the rest.
+func (n *treeNode) head() *leafHead {
+	h := new(leafHead)
+	// It was decoded before, or checked by storedTreeNode.
+	if _, err := wire.UnmarshalPrefix(n.raw[1:], h); err != nil {
+		panic("internal error: a leaf of the tree does not decode: " + err.Error())
 	}
-	return signatureKey, CredentialType(binary.BigEndian.Uint16(rest))
+	return h
+}
+
+// signatureKey reads the signature key of a leaf, without decoding the rest.
+func (n *treeNode) signatureKey() []byte {
+	_, rest := cutOpaque(n.raw[1:])
+	key, _ := cutOpaque(rest)
+	return key
 }
 
 // cutOpaque splits an opaque<V> off octets that are known to start with one.
@@ -117,12 +154,4 @@ func cutOpaque(b []byte) (value, rest []byte) {
 		n = n<<8 | int(o)
 	}
 	return b[size : size+n : size+n], b[size+n:]
-}
-
-// same reports whether two nodes, of which either may be blank, are the same.
-func (n *treeNode) same(o *treeNode) bool {
-	if n == nil || o == nil {
-		return n == o
-	}
-	return bytes.Equal(n.raw, o.raw)
 }

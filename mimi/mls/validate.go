@@ -168,27 +168,30 @@ func (st *state) supports(l *LeafNode) error {
 			return fmt.Errorf("%w: required credential type 0x%04x", ErrUnsupported, uint16(t))
 		}
 	}
-	for _, id := range []ComponentID{ComponentAppComponents, ComponentSafeAAD} {
-		if err := supportsComponents(st.context.Extensions, l.Extensions, id); err != nil {
+	for i := range st.components {
+		if err := st.components[i].check(l.Extensions); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// supportsComponents checks one list of required components against a leaf.
-func supportsComponents(group, leaf Extensions, id ComponentID) error {
-	required, _, err := group.ComponentsList(id)
-	if err != nil || len(required) == 0 {
-		return err
-	}
-	have, _, err := leaf.ComponentsList(id)
+// requiredComponents are components that every member supports: those in one of
+// the lists of the GroupContext.
+type requiredComponents struct {
+	list ComponentID
+	ids  ComponentsList
+}
+
+// check compares with the same list of a leaf.
+func (r *requiredComponents) check(leaf Extensions) error {
+	have, _, err := leaf.ComponentsList(r.list)
 	if err != nil {
 		return err
 	}
-	for _, r := range required {
-		if !slices.Contains(have, r) {
-			return fmt.Errorf("%w: 0x%04x of list 0x%04x", ErrComponents, uint16(r), uint16(id))
+	for _, id := range r.ids {
+		if !slices.Contains(have, id) {
+			return fmt.Errorf("%w: 0x%04x of list 0x%04x", ErrComponents, uint16(id), uint16(r.list))
 		}
 	}
 	return nil
@@ -198,28 +201,31 @@ func supportsComponents(group, leaf Extensions, id ComponentID) error {
 // section 7.3): keys are unique, everyone supports the credential types in use,
 // and those in check support the group. all means that every leaf is in check.
 // Of the others it is known that they were fine in the epoch before.
-func (st *state) checkMembers(before *state, check map[LeafIndex]bool, all bool) error {
+func (st *state) checkMembers(check map[LeafIndex]bool, all bool) error {
+	types := st.tree.index.credentialTypes()
 	if all {
 		var err error
 		st.tree.members(func(i LeafIndex, l *LeafNode) bool {
-			err = st.checkMember(i, l)
+			err = st.checkMember(i, l, types)
 			return err == nil
 		})
 		return err
 	}
 	for _, i := range slices.Sorted(maps.Keys(check)) {
-		if err := st.checkMember(i, st.tree.leaf(i)); err != nil {
+		if err := st.checkMember(i, st.tree.leaf(i), types); err != nil {
 			return err
 		}
 	}
-	for _, c := range st.tree.index.credentials {
-		inUse := func(b credentialCount) bool { return b.kind == c.kind }
-		if len(check) == 0 || slices.ContainsFunc(before.tree.index.credentials, inUse) {
+	if len(check) == 0 {
+		return nil
+	}
+	for _, t := range types {
+		if st.tree.index.byAll(listedCredentials, uint16(t)) {
 			continue
 		}
 		var err error
 		st.tree.members(func(i LeafIndex, l *LeafNode) bool {
-			err = l.supportsCredential(i, c.kind)
+			err = l.supportsCredential(i, t)
 			return err == nil
 		})
 		if err != nil {
@@ -230,7 +236,7 @@ func (st *state) checkMembers(before *state, check map[LeafIndex]bool, all bool)
 }
 
 // checkMember checks one leaf against the group and all other leaves.
-func (st *state) checkMember(i LeafIndex, l *LeafNode) error {
+func (st *state) checkMember(i LeafIndex, l *LeafNode, inUse []CredentialType) error {
 	if j, signature, found := st.tree.twin(i); found {
 		// RFC 9420, sections 7.3: 13; 12.2: 7, 8, 14
 		if signature {
@@ -241,8 +247,8 @@ func (st *state) checkMember(i LeafIndex, l *LeafNode) error {
 	if err := st.supports(l); err != nil {
 		return fmt.Errorf("leaf %d: %w", i, err)
 	}
-	for _, c := range st.tree.index.credentials {
-		if err := l.supportsCredential(i, c.kind); err != nil {
+	for _, t := range inUse {
+		if err := l.supportsCredential(i, t); err != nil {
 			return err
 		}
 	}
@@ -262,24 +268,29 @@ func (n *LeafNode) supportsCredential(i LeafIndex, t CredentialType) error {
 // validateAll validates every leaf of a tree that was received as a whole (RFC
 // 9420, section 12.4.3.1).
 func (st *state) validateAll(ctx context.Context, cfg *Config) error {
-	var err error
+	var members []Member
 	st.tree.members(func(i LeafIndex, l *LeafNode) bool {
-		if err = checkLeafAlone(cfg, st.suite, l); err == nil {
-			// RFC 9420, section 7.3: 2
-			if err = l.VerifySignature(st.suite, st.context.GroupID, i); err != nil {
-				err = fmt.Errorf("%w: %w", ErrSignature, err)
-			}
+		members = append(members, Member{i, l})
+		return true
+	})
+	err := inParallel(len(members), func(k int) error {
+		m := &members[k]
+		if err := checkLeafAlone(cfg, st.suite, m.Leaf); err != nil {
+			return fmt.Errorf("leaf %d: %w", m.Index, err)
 		}
-		if err == nil {
-			err = cfg.validateCredential(ctx, l)
+		// RFC 9420, section 7.3: 2
+		if err := m.Leaf.VerifySignature(st.suite, st.context.GroupID, m.Index); err != nil {
+			return fmt.Errorf("leaf %d: %w: %w", m.Index, ErrSignature, err)
 		}
-		if err != nil {
-			err = fmt.Errorf("leaf %d: %w", i, err)
-		}
-		return err == nil
+		return nil
 	})
 	if err != nil {
 		return err
+	}
+	for k := range members {
+		if err := cfg.validateCredential(ctx, members[k].Leaf); err != nil {
+			return fmt.Errorf("leaf %d: %w", members[k].Index, err)
+		}
 	}
 	senders, err := st.context.Extensions.ExternalSenders()
 	if err != nil {
@@ -291,5 +302,5 @@ func (st *state) validateAll(ctx context.Context, cfg *Config) error {
 			return fmt.Errorf("%w: external sender: %w", ErrCredential, policyError("ValidateCredential", err))
 		}
 	}
-	return st.checkMembers(nil, nil, true)
+	return st.checkMembers(nil, true)
 }

@@ -273,7 +273,8 @@ func (c *treeKEM) ownPath(t *testing.T, before *tree, sender LeafIndex, leaves m
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := np.encrypt(tr, nil, c.context(t, tr)); err != nil {
+	np.provisional = c.context(t, tr)
+	if err := np.encrypt(tr, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := np.update.LeafNode.VerifySignature(before.suite, c.GroupID, sender); err != nil {

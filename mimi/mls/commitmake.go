@@ -356,7 +356,7 @@ func (m *commitMaker) finish(pending *pendingCommit, n *nextEpoch, a *authentica
 	if pending.public.GroupInfo, err = makeGroupInfo(n.staged.next, n.secrets, from, m.newSigner, public); err != nil {
 		return err
 	}
-	if len(m.prepared.added) > 0 {
+	if len(m.prepared.addedSet) > 0 {
 		gi, err := makeGroupInfo(n.staged.next, n.secrets, from, m.newSigner, welcome)
 		if err != nil {
 			return err

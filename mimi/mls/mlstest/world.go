@@ -388,6 +388,9 @@ func (w *World) External(a Arrival, opts mls.ExternalOptions) *mls.CommitResult 
 	if err != nil {
 		w.T.Fatalf("%s: external commit: %v", a.Node, err)
 	}
+	if p.Welcome != nil {
+		w.T.Fatalf("%s: external commit: a Welcome without Adds", a.Node)
+	}
 	r := w.Deliver(n, p)
 	w.Check()
 	return r

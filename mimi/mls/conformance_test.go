@@ -46,7 +46,10 @@ type demand struct {
 func (d *demand) id() string { return fmt.Sprintf("%s: %d", d.section, d.ordinal) }
 
 // A place is where a check is marked.
-type place struct{ file, function string }
+type place struct {
+	file, function string
+	line           int
+}
 
 // conformancePackages are where checks and tests are: the name before a test is
 // that of its package, but for this one.
@@ -202,22 +205,23 @@ func readSources(t *testing.T) (map[string]bool, map[string][]place) {
 				}
 				continue
 			}
-			for _, m := range markers(f) {
-				p := place{filepath.ToSlash(filepath.Clean(name)), m.function}
-				if !slices.Contains(places[m.id], p) {
-					places[m.id] = append(places[m.id], p)
-				}
+			for _, m := range markers(fset, f) {
+				places[m.id] = append(places[m.id], place{filepath.ToSlash(filepath.Clean(name)), m.function, m.line})
 			}
 		}
 	}
 	return tests, places
 }
 
-// A mark says that a row is checked in a function.
-type mark struct{ id, function string }
+// A mark says that a row is checked in a line of a function.
+type mark struct {
+	id, function string
+	line         int
+}
 
-// markers returns the marked checks of a file.
-func markers(f *ast.File) []mark {
+// markers returns the marked checks of a file. The check is in the line below the
+// comment.
+func markers(fset *token.FileSet, f *ast.File) []mark {
 	var out []mark
 	for _, group := range f.Comments {
 		for _, c := range group.List {
@@ -235,7 +239,7 @@ func markers(f *ast.File) []mark {
 			for part := range strings.SplitSeq(m[1], "; ") {
 				section, ordinals, _ := strings.Cut(part, ": ")
 				for o := range strings.SplitSeq(ordinals, ", ") {
-					out = append(out, mark{section + ": " + o, function})
+					out = append(out, mark{section + ": " + o, function, fset.Position(group.End()).Line + 1})
 				}
 			}
 		}
@@ -293,7 +297,7 @@ func (d *demand) how(places []place) string {
 		at := make([]string, len(places))
 		for i, p := range places {
 			file := filepath.ToSlash(filepath.Join("mimi/mls", p.file))
-			at[i] = fmt.Sprintf("[%s](../%s) `%s`", filepath.Base(p.file), file, p.function)
+			at[i] = fmt.Sprintf("[%s:%d](../%s#L%d) `%s`", filepath.Base(p.file), p.line, file, p.line, p.function)
 		}
 		return "*tested by* `" + strings.Join(d.tests, "`, `") + "`; checked in " + strings.Join(at, ", ")
 	}

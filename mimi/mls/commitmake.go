@@ -38,7 +38,7 @@ type CommitOptions struct {
 // Commit makes a commit of an own leaf. Nothing changes but that the commit is
 // pending: store the rows, send the message, and then Merge or Discard.
 func (g *Group) Commit(ctx context.Context, from LeafIndex, opts CommitOptions) (*PendingCommit, error) {
-	o, err := g.ready(from)
+	signer, err := g.ready(from)
 	if err != nil {
 		return nil, err
 	}
@@ -53,14 +53,14 @@ func (g *Group) Commit(ctx context.Context, from LeafIndex, opts CommitOptions) 
 		return nil, err
 	}
 	leaf := g.state.tree.leaf(from).clone()
-	signature := o.signature
+	signature := signer
 	if opts.NewLeaf != nil {
 		if leaf, err = opts.NewLeaf.leaf(); err != nil {
 			return nil, err
 		}
 		signature = opts.NewLeaf.SignatureKey
 	}
-	m := &commitMaker{g: g, sender: Sender{SenderMember, from}, signer: o.signature, newSigner: signature, leaf: leaf, info: opts.GroupInfo}
+	m := &commitMaker{g: g, sender: Sender{SenderMember, from}, signer: signer, newSigner: signature, leaf: leaf, info: opts.GroupInfo}
 	m.prepared, err = g.state.prepare(ctx, g.cfg, &g.proposals, list, m.sender, g.state.tree.leaf(from), true)
 	if err != nil && opts.AllPending {
 		list, m.prepared, err = g.mostPending(ctx, from, list)

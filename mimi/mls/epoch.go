@@ -121,12 +121,11 @@ func (g *Group) open(ctx context.Context, s *stagedCommit) (*nextEpoch, error) {
 	}
 	var commit suite.Secret
 	if s.path != nil {
-		find := func(x treemath.Node) (suite.HPKEPrivateKey, bool) {
+		find := func(x treemath.Node) (suite.HPKEPrivateKey, error) {
 			if k, ok := updated[x]; ok {
-				return k, true
+				return k, nil
 			}
-			k, ok := g.keys[x]
-			return k, ok
+			return g.privateKey(x)
 		}
 		p, err := s.tree.openPath(s.steps, s.path, s.addedSet, find, s.provisional)
 		if err != nil {
@@ -191,8 +190,8 @@ func (g *Group) install(n *nextEpoch) *CommitResult {
 		}
 	}
 	for x := range s.tree.changed {
-		k, ok := g.keys[x]
-		if n := s.tree.inside(x); ok && (n == nil || !bytes.Equal(k.Public(), n.encryptionKey())) {
+		held, ok := g.keys[x]
+		if n := s.tree.inside(x); ok && (n == nil || !bytes.Equal(held.public, n.encryptionKey())) {
 			// RFC 9420, section 7.5: 5, 7
 			g.dropKey(x)
 		}

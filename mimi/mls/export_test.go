@@ -80,7 +80,7 @@ func Forge(t testing.TB, g *Group, from LeafIndex, content FramedContent) *Publi
 	if content.ContentType == ContentCommit {
 		m.Auth.ConfirmationTag = make([]byte, g.suite.Nh())
 	}
-	return Resign(t, g, g.own[from].signature, m)
+	return Resign(t, g, ownKey(t, g, from), m)
 }
 
 // ResignLeaf signs a changed leaf.
@@ -118,7 +118,7 @@ const X25519 = suite.X25519AES128
 // ResignGroupInfo signs a changed GroupInfo.
 func ResignGroupInfo(t testing.TB, g *Group, signer LeafIndex, gi *GroupInfo) {
 	t.Helper()
-	if err := gi.sign(g.suite, g.own[signer].signature); err != nil {
+	if err := gi.sign(g.suite, ownKey(t, g, signer)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -172,11 +172,19 @@ func Secrets(g *Group) [][]byte {
 // AllRows returns the rows of the whole group as if all had changed.
 func (g *Group) AllRows() []Row {
 	var l []Row
-	for x, k := range g.keys {
+	for x, held := range g.keys {
+		k, err := held.get()
+		if err != nil {
+			panic(err)
+		}
 		l = append(l, Row{nodeRow(prefixKey, x), k.Secret().Bytes(), true})
 	}
-	for i, o := range g.own {
-		l = append(l, Row{leafRow(prefixOwn, i), o.signature.Seed().Bytes(), true})
+	for i, held := range g.own {
+		k, err := held.get()
+		if err != nil {
+			panic(err)
+		}
+		l = append(l, Row{leafRow(prefixOwn, i), k.Seed().Bytes(), true})
 	}
 	if g.secrets != nil {
 		for _, s := range []suite.Secret{g.secrets.Init, g.secrets.Exporter, g.secrets.External, g.secrets.Membership, g.secrets.Resumption} {
@@ -232,7 +240,7 @@ func ForgeWelcome(t testing.TB, kp *KeyPackage, gi *GroupInfo, secrets GroupSecr
 func ForgePath(t testing.TB, g *Group, from LeafIndex) *UpdatePath {
 	t.Helper()
 	tr := g.state.tree.clone()
-	n, err := tr.startPath(g.cfg.Random, from, tr.leaf(from).clone(), g.own[from].signature, g.state.context.GroupID)
+	n, err := tr.startPath(g.cfg.Random, from, tr.leaf(from).clone(), ownKey(t, g, from), g.state.context.GroupID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +257,7 @@ func ForgePath(t testing.TB, g *Group, from LeafIndex) *UpdatePath {
 	if leaf.ParentHash, err = tr.mergePath(from, n.steps, keys); err != nil {
 		t.Fatal(err)
 	}
-	ResignLeaf(t, g, g.own[from].signature, leaf, from)
+	ResignLeaf(t, g, ownKey(t, g, from), leaf, from)
 	if err := tr.setLeaf(from, leaf); err != nil {
 		t.Fatal(err)
 	}
@@ -417,4 +425,13 @@ func PendingRow(t testing.TB, g *Group, message []byte) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+func ownKey(t testing.TB, g *Group, i LeafIndex) suite.SignatureKey {
+	t.Helper()
+	key, ok := g.SignatureKey(i)
+	if !ok {
+		t.Fatalf("leaf %d has no signature key", i)
+	}
+	return key
 }

@@ -32,8 +32,10 @@ type Group struct {
 	// resumption has the resumption PSKs of past epochs.
 	resumption map[uint64]suite.Secret
 
-	own  map[LeafIndex]*ownLeaf
-	keys map[treemath.Node]suite.HPKEPrivateKey // of leaves and parents, of all own leaves together
+	// An own leaf has a signature key here, its HPKE key in keys, and its sending
+	// ratchets in the secret tree.
+	own  map[LeafIndex]*heldKey[suite.SignatureKey]
+	keys map[treemath.Node]*heldKey[suite.HPKEPrivateKey] // of leaves and parents, of all own leaves together
 
 	proposals proposalCache
 	updates   map[string]*pendingUpdate // own Update proposals, by reference
@@ -43,10 +45,6 @@ type Group struct {
 
 	journal journal
 }
-
-// An ownLeaf is what belongs to one own leaf alone. Its HPKE key is among the
-// keys of the group, its sending ratchets are in the secret tree.
-type ownLeaf struct{ signature suite.SignatureKey }
 
 // A pendingUpdate is the private side of an own Update proposal.
 type pendingUpdate struct {
@@ -157,8 +155,8 @@ func newGroup(cfg *Config, st *state) *Group {
 	g := &Group{
 		cfg: cfg, suite: st.suite, state: st,
 		resumption: map[uint64]suite.Secret{},
-		own:        map[LeafIndex]*ownLeaf{},
-		keys:       map[treemath.Node]suite.HPKEPrivateKey{},
+		own:        map[LeafIndex]*heldKey[suite.SignatureKey]{},
+		keys:       map[treemath.Node]*heldKey[suite.HPKEPrivateKey]{},
 		updates:    map[string]*pendingUpdate{},
 		journal:    journal{},
 	}
@@ -209,11 +207,12 @@ func (g *Group) Active() bool { return len(g.own) > 0 && g.reInit == nil }
 
 // SignatureKey returns the signature key of an own leaf.
 func (g *Group) SignatureKey(i LeafIndex) (suite.SignatureKey, bool) {
-	o, ok := g.own[i]
+	held, ok := g.own[i]
 	if !ok {
 		return suite.SignatureKey{}, false
 	}
-	return o.signature, true
+	key, err := held.get()
+	return key, err == nil
 }
 
 // EncryptionKey returns the HPKE key of an own leaf, which components use with
@@ -223,28 +222,38 @@ func (g *Group) EncryptionKey(i LeafIndex) (suite.HPKEPrivateKey, bool) {
 	if _, ok := g.own[i]; !ok {
 		return suite.HPKEPrivateKey{}, false
 	}
-	k, ok := g.keys[treemath.Leaf(uint32(i))]
-	return k, ok
+	key, err := g.privateKey(treemath.Leaf(uint32(i)))
+	return key, err == nil && !key.IsZero()
+}
+
+// privateKey returns the private key of a node. Without one it is absent.
+func (g *Group) privateKey(x treemath.Node) (suite.HPKEPrivateKey, error) {
+	held, ok := g.keys[x]
+	if !ok {
+		return suite.HPKEPrivateKey{}, nil
+	}
+	return held.get()
 }
 
 // PendingProposals lists the proposals of the epoch that may be committed.
 func (g *Group) PendingProposals() []PendingProposal { return g.proposals.list() }
 
-// ready returns an error unless the group can act for an own leaf.
-func (g *Group) ready(from LeafIndex) (*ownLeaf, error) {
+// ready returns the signature key of an own leaf, or an error unless the group can
+// act for it.
+func (g *Group) ready(from LeafIndex) (suite.SignatureKey, error) {
 	switch {
 	case g.reInit != nil, len(g.own) == 0 && g.secrets != nil:
-		return nil, ErrInactive
+		return suite.SignatureKey{}, ErrInactive
 	case g.secrets == nil && g.pending != nil:
-		return nil, ErrNoSecrets
+		return suite.SignatureKey{}, ErrNoSecrets
 	case g.secrets == nil:
-		return nil, ErrInactive
+		return suite.SignatureKey{}, ErrInactive
 	}
-	o, ok := g.own[from]
+	held, ok := g.own[from]
 	if !ok {
-		return nil, fmt.Errorf("%w: %d", ErrNotOwn, from)
+		return suite.SignatureKey{}, fmt.Errorf("%w: %d", ErrNotOwn, from)
 	}
-	return o, nil
+	return held.get()
 }
 
 // Export derives a secret of the current epoch for use outside of MLS (RFC 9420,
@@ -296,11 +305,11 @@ type GroupInfoOptions struct {
 
 // GroupInfo signs a GroupInfo of the current epoch as an own leaf.
 func (g *Group) GroupInfo(signer LeafIndex, opts GroupInfoOptions) (*GroupInfo, error) {
-	o, err := g.ready(signer)
+	key, err := g.ready(signer)
 	if err != nil {
 		return nil, err
 	}
-	return makeGroupInfo(g.state, g.secrets, signer, o.signature, opts)
+	return makeGroupInfo(g.state, g.secrets, signer, key, opts)
 }
 
 func makeGroupInfo(st *state, secrets *schedule.Secrets, signer LeafIndex, key suite.SignatureKey, opts GroupInfoOptions) (*GroupInfo, error) {

@@ -293,22 +293,22 @@ func (g *Group) loadEpoch(r *rows) error {
 	return r.loadTree(prefixExport, g.exporter)
 }
 
-// loadKeys reads the private keys. Each has to be that of its node.
+// loadKeys reads the private keys. Whether each is that of its place is seen when
+// it is used.
 func (g *Group) loadKeys(r *rows) error {
 	err := r.each(prefixKey, func(rest string, value []byte) error {
 		x, err := number(rest, 8)
 		if err != nil {
 			return err
 		}
-		key, err := g.suite.ImportHPKEKey(suite.NewSecret(value))
-		if err != nil {
-			return err
-		}
 		node := treemath.Node(x)
-		if n := g.state.tree.inside(node); n == nil || !bytes.Equal(key.Public(), n.encryptionKey()) {
-			return fmt.Errorf("the key is not that of the node")
+		n := g.state.tree.inside(node)
+		if n == nil {
+			return fmt.Errorf("the node is blank")
 		}
-		g.keys[node] = key
+		g.keys[node] = &heldKey[suite.HPKEPrivateKey]{
+			public: n.encryptionKey(), stored: suite.NewSecret(value), load: g.suite.ImportHPKEKey,
+		}
 		return nil
 	})
 	if err != nil {
@@ -319,18 +319,15 @@ func (g *Group) loadKeys(r *rows) error {
 		if err != nil {
 			return err
 		}
-		key, err := g.suite.ImportSignatureKey(suite.NewSecret(value))
-		if err != nil {
-			return err
-		}
-		leaf := g.state.tree.leaf(LeafIndex(i))
-		if leaf == nil || !bytes.Equal(leaf.SignatureKey, key.Public()) {
-			return fmt.Errorf("the key is not that of the leaf")
+		if i >= uint64(g.state.tree.leaves()) || g.state.tree.at(treemath.Leaf(uint32(i))) == nil {
+			return fmt.Errorf("the leaf is blank")
 		}
 		if _, ok := g.keys[treemath.Leaf(uint32(i))]; !ok {
 			return fmt.Errorf("the leaf has no HPKE key")
 		}
-		g.own[LeafIndex(i)] = &ownLeaf{key}
+		g.own[LeafIndex(i)] = &heldKey[suite.SignatureKey]{
+			public: g.state.tree.at(treemath.Leaf(uint32(i))).signatureKey(), stored: suite.NewSecret(value), load: g.suite.ImportSignatureKey,
+		}
 		return nil
 	})
 }

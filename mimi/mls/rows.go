@@ -159,21 +159,23 @@ func (g *Group) Dirty() []Row {
 }
 
 func (g *Group) setOwn(i LeafIndex, key suite.SignatureKey) {
-	g.own[i] = &ownLeaf{key}
+	g.own[i] = hold(key)
 	g.journal.set(leafRow(prefixOwn, i), key.Seed().Bytes(), true)
 }
 
 func (g *Group) dropOwn(i LeafIndex) {
+	g.own[i].stored.Erase()
 	delete(g.own, i)
 	g.journal.del(leafRow(prefixOwn, i))
 }
 
 func (g *Group) setKey(x treemath.Node, key suite.HPKEPrivateKey) {
-	g.keys[x] = key
+	g.keys[x] = hold(key)
 	g.journal.set(nodeRow(prefixKey, x), key.Secret().Bytes(), true)
 }
 
 func (g *Group) dropKey(x treemath.Node) {
+	g.keys[x].stored.Erase()
 	delete(g.keys, x)
 	g.journal.del(nodeRow(prefixKey, x))
 }

@@ -24,7 +24,7 @@ func (g *Group) Protect(from LeafIndex, data []byte, aad AuthenticatedData) (*Pr
 
 // signed completes and signs a content as an own leaf.
 func (g *Group) signed(from LeafIndex, content FramedContent, format WireFormat, aad AuthenticatedData) (*authenticatedContent, error) {
-	o, err := g.ready(from)
+	key, err := g.ready(from)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func (g *Group) signed(from LeafIndex, content FramedContent, format WireFormat,
 		return nil, err
 	}
 	a := &authenticatedContent{format: format, content: content}
-	return a, a.sign(g.suite, o.signature, g.state.encoded)
+	return a, a.sign(g.suite, key, g.state.encoded)
 }
 
 // Propose makes a proposal of an own leaf, and stores it as pending. A
@@ -59,11 +59,11 @@ func (g *Group) Propose(ctx context.Context, from LeafIndex, body ProposalBody, 
 // ProposeUpdate proposes a new leaf for an own one (RFC 9420, section 12.1.2).
 // Its HPKE key is fresh; newLeaf nil keeps the rest.
 func (g *Group) ProposeUpdate(ctx context.Context, from LeafIndex, newLeaf *LeafParams, aad AuthenticatedData) (*PublicMessage, ProposalRef, error) {
-	o, err := g.ready(from)
+	signature, err := g.ready(from)
 	if err != nil {
 		return nil, nil, err
 	}
-	leaf, signature := g.state.tree.leaf(from).clone(), o.signature
+	leaf := g.state.tree.leaf(from).clone()
 	if newLeaf != nil {
 		if leaf, err = newLeaf.leaf(); err != nil {
 			return nil, nil, err

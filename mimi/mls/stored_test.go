@@ -184,3 +184,54 @@ func TestStoredTreeIsThatOfItsGroup(t *testing.T) {
 		}
 	}
 }
+
+// TestStoredKeysAreThoseOfTheirPlace: a private key is imported when it is used,
+// and then has to be that of its node or leaf.
+func TestStoredKeysAreThoseOfTheirPlace(t *testing.T) {
+	w := three(t)
+	p, err := w.Node("C").Group.Commit(t.Context(), 2, mls.CommitOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := w.Node("A")
+	n.Disk.Write(n.Group.Dirty())
+	for name, c := range map[string]struct {
+		key string
+		use func(g *mls.Group) error
+	}{
+		"signature key": {"o/00000000", func(g *mls.Group) error {
+			_, err := g.Protect(0, nil, mls.AuthenticatedData{})
+			return err
+		}},
+		"HPKE key": {"k/", func(g *mls.Group) error {
+			_, err := g.Process(t.Context(), p.MLSMessage())
+			return err
+		}},
+	} {
+		for what, value := range map[string][]byte{"another": make([]byte, 32), "none": {1}} {
+			disk := mlstest.Disk{}
+			disk.Write(n.Disk.Rows())
+			for k := range disk {
+				if strings.HasPrefix(k, c.key) {
+					disk[k] = mls.Row{Key: k, Value: append([]byte{7}, value[1:]...), Secret: true}
+				}
+			}
+			g, err := mls.LoadGroup(n.Config, disk.Rows())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.use(g); !errors.Is(err, mls.ErrState) {
+				t.Errorf("%s, %s: %v", name, what, err)
+			}
+		}
+	}
+	disk := mlstest.Disk{}
+	disk.Write(append(n.Disk.Rows(), mls.Row{Key: "k/0000000c", Value: make([]byte, 32)}))
+	if _, err := mls.LoadGroup(n.Config, disk.Rows()); !errors.Is(err, mls.ErrState) {
+		t.Errorf("key of a blank node: %v", err)
+	}
+	disk.Write([]mls.Row{{Key: "k/0000000c"}, {Key: "o/80000000", Value: make([]byte, 32)}})
+	if _, err := mls.LoadGroup(n.Config, disk.Rows()); !errors.Is(err, mls.ErrState) {
+		t.Errorf("key of a leaf that is beyond the tree: %v", err)
+	}
+}

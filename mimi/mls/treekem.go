@@ -202,12 +202,15 @@ func (t *tree) checkPathForm(steps []pathStep, update *UpdatePath, added map[Lea
 // openPath decrypts an UpdatePath with the private keys at hand: the lowest
 // secret that one of them opens, since everything above follows from it. It
 // fails with [ErrPathSecret].
-func (t *tree) openPath(steps []pathStep, update *UpdatePath, added map[LeafIndex]bool, key func(treemath.Node) (suite.HPKEPrivateKey, bool), groupContext []byte) (*path, error) {
+func (t *tree) openPath(steps []pathStep, update *UpdatePath, added map[LeafIndex]bool, key func(treemath.Node) (suite.HPKEPrivateKey, error), groupContext []byte) (*path, error) {
 	tried := 0
 	for k, step := range steps {
 		for j, x := range t.recipients(step.copath, added) {
-			private, ok := key(x)
-			if !ok {
+			private, err := key(x)
+			if err != nil {
+				return nil, err
+			}
+			if private.IsZero() {
 				continue
 			}
 			tried++

@@ -160,10 +160,7 @@ type privateLeaf struct {
 	keys      map[treemath.Node]suite.HPKEPrivateKey
 }
 
-func (p *privateLeaf) find(x treemath.Node) (suite.HPKEPrivateKey, bool) {
-	k, ok := p.keys[x]
-	return k, ok
-}
+func (p *privateLeaf) find(x treemath.Node) (suite.HPKEPrivateKey, error) { return p.keys[x], nil }
 
 func (c *treeKEM) private(t *testing.T, s *suite.Suite, tr *tree) map[LeafIndex]*privateLeaf {
 	t.Helper()

@@ -435,3 +435,38 @@ func ownKey(t testing.TB, g *Group, i LeafIndex) suite.SignatureKey {
 	}
 	return key
 }
+
+// OpensPath reports whether any private key of a group opens any path secret of a
+// commit of its epoch.
+func OpensPath(t testing.TB, g *Group, m *PublicMessage) bool {
+	t.Helper()
+	a, err := fromPublic(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := g.state.stageCommit(t.Context(), g.cfg, &g.proposals, a, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []suite.HPKEPrivateKey
+	for x := range g.keys {
+		key, err := g.privateKey(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, key)
+	}
+	for _, u := range g.updates {
+		keys = append(keys, u.encryption)
+	}
+	for _, key := range keys {
+		for _, n := range s.path.Nodes {
+			for _, ct := range n.EncryptedPathSecret {
+				if _, err := g.suite.DecryptWithLabel(key, "UpdatePathNode", s.provisional, ct); err == nil {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}

@@ -3,6 +3,7 @@ package mls_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -90,8 +91,121 @@ func (m *model) remove(*rapid.T) {
 	if victim == client {
 		m.t.Skip("same")
 	}
-	m.Commit(node, client, mls.CommitOptions{AllPending: true, Proposals: []mls.ProposalBody{&mls.Remove{Removed: m.Leaf(victim)}}})
+	thief := m.copyOf(m.clients[victim])
+	n := m.Node(node)
+	p, err := n.Group.Commit(m.T.Context(), m.Leaf(client), mls.CommitOptions{AllPending: true, Proposals: []mls.ProposalBody{&mls.Remove{Removed: m.Leaf(victim)}}})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	var control []kept
+	for _, other := range m.Active() {
+		if other != n {
+			control = append(control, m.copyOf(other.Name))
+		}
+	}
+	m.Deliver(n, p)
+	m.Check()
 	m.left()
+	// Who keeps all keys instead of forgetting them opens no path secret, unless
+	// another leaf of the same node is still a member.
+	stays := slices.Contains(slices.Collect(maps.Values(m.clients)), thief.name)
+	if !stays && mls.OpensPath(m.T, thief.group, p.Message) {
+		m.t.Fatalf("%s was removed with its last leaf, and opens the path of the commit that did it", thief.name)
+	}
+	for _, member := range control {
+		if m.Node(member.name).Group.Active() && !mls.OpensPath(m.T, member.group, p.Message) {
+			m.t.Fatalf("%s is a member, and does not open the path either: the check says nothing", member.name)
+		}
+	}
+}
+
+// A kept is a copy of what a node knows, that forgets nothing.
+type kept struct {
+	name  string
+	group *mls.Group
+}
+
+func (m *model) copyOf(node string) kept {
+	n := m.Node(node)
+	n.Disk.Write(n.Group.Dirty())
+	g, err := mls.LoadGroup(n.Config, n.Disk.Rows())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return kept{node, g}
+}
+
+// race lets two nodes commit in the same epoch. The hub takes one; the other is
+// refused, and goes on from that.
+func (m *model) race(*rapid.T) {
+	first, node := m.someone("first")
+	second, other := m.someone("second")
+	if node == other {
+		m.t.Skip("one node has one pending commit")
+	}
+	a, b := m.Node(node), m.Node(other)
+	p, err := a.Group.Commit(m.T.Context(), m.Leaf(first), mls.CommitOptions{AllPending: true})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	late, err := b.Group.Commit(m.T.Context(), m.Leaf(second), mls.CommitOptions{AllPending: rapid.Bool().Draw(m.t, "all pending")})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if rapid.Bool().Draw(m.t, "restart") {
+		m.Restart(other)
+	}
+	m.Deliver(a, p)
+	if b.Group.Pending() != nil {
+		m.t.Fatalf("%s still has its commit of the epoch before", other)
+	}
+	if _, err := m.Hub.Stage(m.T.Context(), late.Message); !errors.Is(err, mls.ErrEpochPast) {
+		m.t.Fatalf("the hub takes two commits of one epoch: %v", err)
+	}
+	m.Check()
+	m.left()
+}
+
+// shuffle sends messages of several members, loses some, and delivers the others
+// in any order: some before the next commit and some after it, and each once.
+func (m *model) shuffle(*rapid.T) {
+	if len(m.Hub.PendingProposals()) > 0 {
+		m.t.Skip("proposals are pending")
+	}
+	type sent struct {
+		node, client, text string
+		message            *mls.PrivateMessage
+	}
+	var all []sent
+	for i := range rapid.IntRange(2, 8).Draw(m.t, "messages") {
+		client, node := m.someone("sender")
+		text := fmt.Sprintf("message %d of %s", i, client)
+		all = append(all, sent{node, client, text, m.Protect(node, client, text)})
+	}
+	order := rapid.Permutation(all).Draw(m.t, "order")
+	order = order[:rapid.IntRange(0, len(order)).Draw(m.t, "not lost")]
+	early := rapid.IntRange(0, len(order)).Draw(m.t, "before the commit")
+	for i, s := range order {
+		if i == early {
+			client, node := m.someone("committer")
+			m.Commit(node, client, mls.CommitOptions{})
+		}
+		for _, n := range m.Active() {
+			if n.Name == s.node {
+				continue
+			}
+			r, err := n.Group.Process(m.T.Context(), &mls.MLSMessage{PrivateMessage: s.message})
+			if err != nil {
+				m.t.Fatalf("%s: %s: %v", n.Name, s.text, err)
+			}
+			if string(r.Application.Data) != s.text || string(r.Application.SenderLeaf.Credential.Body) != s.client {
+				m.t.Fatalf("%s: got %q of %q for %q", n.Name, r.Application.Data, r.Application.SenderLeaf.Credential.Body, s.text)
+			}
+			if _, err := n.Group.Process(m.T.Context(), &mls.MLSMessage{PrivateMessage: s.message}); !errors.Is(err, mls.ErrReplay) {
+				m.t.Fatalf("%s: %s, again: %v", n.Name, s.text, err)
+			}
+		}
+	}
 }
 
 func (m *model) commit(*rapid.T) {
@@ -213,7 +327,7 @@ func TestModel(t *testing.T) {
 		m := &model{World: mlstest.New(t, suite.X25519AES128, "N0", "user0/1"), t: rt, clients: map[string]string{"user0/1": "N0"}}
 		rt.Repeat(map[string]func(*rapid.T){
 			"add": m.add, "remove": m.remove, "commit": m.commit, "propose": m.propose, "external": m.external,
-			"resync": m.resync, "discard": m.discard, "crash": m.crash, "restart": m.restart, "say": m.say, "late": m.late,
+			"resync": m.resync, "discard": m.discard, "crash": m.crash, "restart": m.restart, "say": m.say, "late": m.late, "race": m.race, "shuffle": m.shuffle,
 		})
 	})
 }

@@ -469,7 +469,7 @@ func (w *World) Check() {
 	if err != nil {
 		w.T.Fatal(err)
 	}
-	var authenticator suite.Secret
+	var authenticator, exported suite.Secret
 	own := map[mls.LeafIndex]string{}
 	for _, n := range w.Active() {
 		got, err := mls.Marshal(n.Group.View().Context())
@@ -485,6 +485,16 @@ func (w *World) Check() {
 		}
 		if !a.Equal(authenticator) {
 			w.T.Fatalf("%s has another epoch authenticator", n.Name)
+		}
+		e, err := n.Group.Export("check", want, 32)
+		if err != nil {
+			w.T.Fatal(err)
+		}
+		if exported.IsZero() {
+			exported = e
+		}
+		if !e.Equal(exported) {
+			w.T.Fatalf("%s exports another secret", n.Name)
 		}
 		for _, i := range n.Group.OwnLeaves() {
 			if other, ok := own[i]; ok {

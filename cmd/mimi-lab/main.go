@@ -41,6 +41,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	switch args[0] {
 	case "demo":
 		return runDemo(ctx, args[1:], stdout)
+	case "bench":
+		return runBench(ctx, args[1:], stdout)
 	case "mls-peer", "interop":
 		return runMLS(ctx, args, stdout)
 	default:

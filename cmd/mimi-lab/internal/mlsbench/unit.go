@@ -1,0 +1,131 @@
+package mlsbench
+
+import (
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/mlstest"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+)
+
+// A primitive is a cryptographic operation that has a price.
+type primitive int
+
+// The primitives. The cost of most depends on how much they are given.
+const (
+	sign primitive = iota
+	verify
+	hpkeSeal
+	hpkeOpen
+	hpkeExport // with the encapsulation
+	kemDerive
+	extract
+	expand
+	aeadSeal
+	aeadOpen
+	mac
+	hash
+	primitives // their number
+)
+
+func (p primitive) String() string {
+	return [...]string{
+		"sign", "verify", "HPKE seal", "HPKE open", "HPKE export", "KEM derive", "KDF extract", "KDF expand", "AEAD seal", "AEAD open", "MAC", "hash",
+	}[p]
+}
+
+// Each primitive is measured with these numbers of octets. What lies between is
+// on a line.
+const (
+	unitShort = 128
+	unitLong  = 32 << 10
+)
+
+// A price is what one call of a primitive costs: a fixed part, and one for each
+// octet. It is CPU time of one thread, which other programs on the machine do not
+// change. If there are none, it is the wall time, too.
+type price struct{ call, octet float64 } // ns
+
+// prices are those of all primitives.
+type prices [primitives]price
+
+// measurePrices measures the primitives of a suite.
+func measurePrices(id suite.ID) (*prices, error) {
+	calls, err := unitCalls(id)
+	if err != nil {
+		return nil, err
+	}
+	var all prices
+	for p, call := range calls {
+		var at [2]figures
+		for i, size := range []int{unitShort, unitLong} {
+			octets := make([]byte, size)
+			if at[i], err = steady(unitBudget, func() error { return call(octets) }); err != nil {
+				return nil, fmt.Errorf("%v: %w", primitive(p), err)
+			}
+		}
+		short, long := at[0].cpu, at[1].cpu
+		all[p].octet = max(0, (long-short)/(unitLong-unitShort))
+		all[p].call = max(0, short-unitShort*all[p].octet)
+	}
+	return &all, nil
+}
+
+// unitBudget is how long one primitive is measured with one size.
+const unitBudget = 25 * time.Millisecond
+
+// unitCalls makes one call of each primitive on given octets.
+func unitCalls(id suite.ID) (calls [primitives]func([]byte) error, err error) {
+	s, err := suite.Lookup(id)
+	if err != nil {
+		return calls, err
+	}
+	key, err := s.GenerateSignatureKey(rand.Reader)
+	if err != nil {
+		return calls, err
+	}
+	private, err := s.GenerateHPKEKey(rand.Reader)
+	if err != nil {
+		return calls, err
+	}
+	secret := suite.NewSecret(mlsSecret(s.Nh()))
+	short, nonce := suite.NewSecret(mlsSecret(s.Nk())), make([]byte, s.Nn())
+	calls[sign] = func(b []byte) error { _, err := s.SignWithLabel(key, "unit", b); return err }
+	calls[hpkeSeal] = func(b []byte) error {
+		_, err := s.EncryptWithLabel(private.Public(), "unit", b, secret.Bytes())
+		return err
+	}
+	calls[hpkeExport] = func([]byte) error { _, _, err := s.ExportTo(private.Public(), "unit"); return err }
+	calls[kemDerive] = func([]byte) error { _, err := s.DeriveHPKEKey(secret); return err }
+	calls[extract] = func([]byte) error { s.Extract(secret, secret); return nil }
+	calls[expand] = func(b []byte) error { s.ExpandWithLabel(secret, "unit", b, s.Nh()); return nil }
+	calls[aeadSeal] = func(b []byte) error { _, err := s.Seal(short, nonce, nil, b); return err }
+	calls[mac] = func(b []byte) error { s.MAC(secret, b); return nil }
+	calls[hash] = func(b []byte) error { s.Hash(b); return nil }
+	// What takes the output of another primitive gets it from here.
+	signed, sealed, boxed := map[int][]byte{}, map[int]suite.HPKECiphertext{}, map[int][]byte{}
+	for _, size := range []int{unitShort, unitLong} {
+		b := make([]byte, size)
+		if signed[size], err = s.SignWithLabel(key, "unit", b); err != nil {
+			return calls, err
+		}
+		if sealed[size], err = s.EncryptWithLabel(private.Public(), "unit", b, secret.Bytes()); err != nil {
+			return calls, err
+		}
+		if boxed[size], err = s.Seal(short, nonce, nil, b); err != nil {
+			return calls, err
+		}
+	}
+	calls[verify] = func(b []byte) error { return s.VerifyWithLabel(key.Public(), "unit", b, signed[len(b)]) }
+	calls[hpkeOpen] = func(b []byte) error { _, err := s.DecryptWithLabel(private, "unit", b, sealed[len(b)]); return err }
+	calls[aeadOpen] = func(b []byte) error { _, err := s.Open(short, nonce, nil, boxed[len(b)]); return err }
+	return calls, nil
+}
+
+// mlsSecret returns n octets that are always the same.
+func mlsSecret(n int) []byte {
+	b := make([]byte, n)
+	_, _ = mlstest.Random("unit").Read(b)
+	return b
+}

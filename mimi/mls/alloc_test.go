@@ -77,6 +77,12 @@ func decoders(t *testing.T) []decoder {
 	add("GroupSecrets", &mls.GroupSecrets{JoinerSecret: secret, PathSecret: &secret, PSKs: []mls.PreSharedKeyID{{Type: mls.PSKExternal}}}, decoderOf[mls.GroupSecrets])
 	add("components", &mls.AppDataDictionary{{ID: 1, Data: []byte{2}}}, decoderOf[mls.AppDataDictionary])
 	add("media types", &mls.MediaTypeList{{Type: []byte("text/plain"), Parameters: []mls.MediaTypeParameter{{Name: []byte("a")}}}}, decoderOf[mls.MediaTypeList])
+	add("SafeAAD", &mls.SafeAAD{{ID: 1, Data: []byte{2}}}, decoderOf[mls.SafeAAD])
+	add("component list", &mls.ComponentsList{1}, decoderOf[mls.ComponentsList])
+	add("wire formats", &mls.WireFormats{6}, decoderOf[mls.WireFormats])
+	add("ApplicationFraming", &mls.ApplicationFraming{
+		MediaType: mls.MediaType{Type: []byte("a/b"), Parameters: []mls.MediaTypeParameter{{Name: []byte("a")}}}, Content: []byte{1},
+	}, decoderOf[mls.ApplicationFraming])
 	for _, s := range mls.StoredSeeds(t, c.world.Node("A").Group) {
 		l = append(l, decoder{"stored " + s.Name, s.Octets, s.Decode})
 	}
@@ -91,8 +97,8 @@ func vector(n int, unit []byte) []byte {
 }
 
 // smallest are elements of vectors that are as short as they can be: of octets,
-// ciphertexts, references, extensions, components, PSKs, proposals, group
-// secrets, nodes.
+// ciphertexts, references, extensions, components, PSKs, parameters of media
+// types, proposals, group secrets, nodes.
 var smallest = [][]byte{
 	{0},
 	{0, 0},
@@ -101,6 +107,7 @@ var smallest = [][]byte{
 	{1, 0, 0},
 	{3, 0, 0, 0, 0},
 	{0, 0, 0},
+	{1, 'a', 0},
 	{1, 0, 10},
 	{1, 0, 7, 0},
 	{1, 0, 4, 1, 0, 0},

@@ -67,6 +67,10 @@ const (
 	// ExtensionAppDataDictionary is of draft-ietf-mls-extensions-09, section
 	// "app_data_dictionary MLS Extension".
 	ExtensionAppDataDictionary ExtensionType = 0x0006
+	// ExtensionSupportedWireFormats and ExtensionRequiredWireFormats are of the
+	// same draft, in leaves and in the GroupContext.
+	ExtensionSupportedWireFormats ExtensionType = 0x0007
+	ExtensionRequiredWireFormats  ExtensionType = 0x0008
 )
 
 // isDefault reports whether RFC 9420, section 7.2, calls t a default type.

@@ -81,6 +81,18 @@ func (d AppDataDictionary) Get(id ComponentID) (data []byte, ok bool) {
 	return nil, false
 }
 
+// decode decodes the data of a component into m, if there is any.
+func (d AppDataDictionary) decode(id ComponentID, m wire.Message) (ok bool, err error) {
+	data, ok := d.Get(id)
+	if !ok {
+		return false, nil
+	}
+	if err := wire.Unmarshal(data, m); err != nil {
+		return true, fmt.Errorf("component 0x%04x: %w", uint16(id), err)
+	}
+	return true, nil
+}
+
 // With returns a copy of d in which the component has this data.
 func (d AppDataDictionary) With(id ComponentID, data []byte) AppDataDictionary {
 	i, ok := d.find(id)
@@ -161,88 +173,14 @@ func (l ComponentsList) Component(id ComponentID) (ComponentData, error) {
 // ComponentsList returns the list that component id holds, and whether there is
 // one: an empty list is not the same as none.
 func (l Extensions) ComponentsList(id ComponentID) (list ComponentsList, ok bool, err error) {
-	data, ok, err := l.Component(id)
-	if !ok || err != nil {
+	d, err := l.AppDataDictionary()
+	if err != nil {
 		return nil, false, err
 	}
-	if err := wire.Unmarshal(data, &list); err != nil {
-		return nil, false, fmt.Errorf("component 0x%04x: %w", uint16(id), err)
+	if ok, err = d.decode(id, &list); err != nil {
+		return nil, false, err
 	}
-	return list, true, nil
-}
-
-// A MediaTypeParameter is a parameter of a [MediaType], without quotation marks
-// and escapes.
-//
-//	struct {
-//	    opaque parameter_name<V>;
-//	    opaque parameter_value<V>;
-//	} Parameter;
-type MediaTypeParameter struct{ Name, Value []byte }
-
-// Wire codes the structure.
-func (p *MediaTypeParameter) Wire(c *wire.Codec) {
-	wire.Opaque(c, &p.Name)
-	wire.Opaque(c, &p.Value)
-}
-
-// A MediaType is an IANA media type (draft-ietf-mls-extensions-09, section
-// "Content Advertisement").
-//
-//	struct {
-//	    opaque media_type<V>;
-//	    Parameter parameters<V>;
-//	} MediaType;
-type MediaType struct {
-	Type       []byte
-	Parameters []MediaTypeParameter
-}
-
-// Wire codes the structure.
-func (m *MediaType) Wire(c *wire.Codec) {
-	wire.Opaque(c, &m.Type)
-	wire.Vector(c, &m.Parameters, wire.Struct)
-}
-
-// MediaTypeList is the data of the content_media_types component: at least one.
-//
-//	struct {
-//	    MediaType media_types<V>;
-//	} MediaTypeList;
-type MediaTypeList []MediaType
-
-// Wire codes the structure and refuses an empty list.
-func (l *MediaTypeList) Wire(c *wire.Codec) {
-	wire.Vector(c, (*[]MediaType)(l), wire.Struct)
-	if len(*l) == 0 {
-		c.Fail(errors.New("mls: a media type list has no entry"))
-	}
-}
-
-// Component returns l as the data of the content_media_types component.
-func (l MediaTypeList) Component() (ComponentData, error) {
-	data, err := wire.Marshal(&l)
-	return ComponentData{ComponentContentMediaTypes, data}, err
-}
-
-// ApplicationFraming is the form of application_data in a group whose
-// GroupContext has the content_media_types component
-// (draft-ietf-mls-extensions-09, section "Framing of application_data"). A media
-// type of zero length means the first one of that component.
-//
-//	struct {
-//	    MediaType media_type;
-//	    opaque inner_application_content<V>;
-//	} ApplicationFraming;
-type ApplicationFraming struct {
-	MediaType MediaType
-	Content   []byte
-}
-
-// Wire codes the structure.
-func (f *ApplicationFraming) Wire(c *wire.Codec) {
-	f.MediaType.Wire(c)
-	wire.Opaque(c, &f.Content)
+	return list, ok, nil
 }
 
 // ComponentLabel is the label of an operation of a component, to be given to

@@ -112,6 +112,20 @@ func FuzzAppDataDictionary(f *testing.F) {
 	fuzzDecoder[mls.AppDataDictionary](f, &mls.AppDataDictionary{{ID: 1, Data: []byte{2}}, {ID: 0x8d40}})
 }
 
+func FuzzSafeAAD(f *testing.F) {
+	fuzzDecoder[mls.SafeAAD](f, &mls.SafeAAD{{ID: 1, Data: []byte{2}}, {ID: 0x8d40}})
+}
+
+func FuzzComponentsList(f *testing.F) { fuzzDecoder[mls.ComponentsList](f, &mls.ComponentsList{3, 1}) }
+
+func FuzzWireFormats(f *testing.F) { fuzzDecoder[mls.WireFormats](f, &mls.WireFormats{0xf001, 6}) }
+
+func FuzzApplicationFraming(f *testing.F) {
+	fuzzDecoder[mls.ApplicationFraming](f, &mls.ApplicationFraming{Content: []byte("hi")}, &mls.ApplicationFraming{
+		MediaType: mls.MediaType{Type: []byte("text/plain"), Parameters: []mls.MediaTypeParameter{{Name: []byte("a")}}},
+	})
+}
+
 func FuzzMediaTypeList(f *testing.F) {
 	fuzzDecoder[mls.MediaTypeList](f, &mls.MediaTypeList{{
 		Type:       []byte("text/plain"),

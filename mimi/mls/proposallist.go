@@ -384,7 +384,7 @@ func (p *prepared) applyAppData(ctx context.Context, cfg *Config) error {
 			}
 			dict = dict.With(id, data)
 		}
-		p.all = p.all || id == ComponentAppComponents || id == ComponentSafeAAD
+		p.all = p.all || id.negotiated()
 	}
 	e, err := dict.Extension()
 	if err != nil {

@@ -249,7 +249,7 @@ func (st *state) checkExtensions(ctx context.Context, cfg *Config, l Extensions)
 	if _, err := l.RequiredCapabilities(); err != nil {
 		return err
 	}
-	if _, err := l.AppDataDictionary(); err != nil {
+	if _, err := l.negotiation(); err != nil {
 		return err
 	}
 	senders, err := l.ExternalSenders()

@@ -23,6 +23,14 @@ func three(t *testing.T, extensions ...mls.Extension) *mlstest.World {
 	return w
 }
 
+// threeWith is three with leaves that are changed.
+func threeWith(t *testing.T, change func(*mls.LeafParams), extensions ...mls.Extension) *mlstest.World {
+	t.Helper()
+	w := mlstest.NewWith(t, mls.X25519, change, "A", "alice/1", extensions...)
+	w.Add("A", "alice/1", mlstest.On("B", "bob/1"), mlstest.On("C", "carol/1"))
+	return w
+}
+
 // refused lets a node process a message that it has to refuse with want, and
 // checks that not an octet of its state has changed.
 func refused(t *testing.T, w *mlstest.World, node string, m *mls.MLSMessage, want error) {

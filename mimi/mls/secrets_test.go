@@ -45,6 +45,7 @@ var exportedTypes = map[string][]reflect.Type{
 		typeOf[mls.Result](), typeOf[mls.ResumptionPSKUsage](), typeOf[mls.Row](), typeOf[mls.SafeAAD](), typeOf[mls.SelfRemove](),
 		typeOf[mls.Sender](), typeOf[mls.SenderType](), typeOf[mls.Staged](), typeOf[mls.SuccessorParams](), typeOf[mls.Update](),
 		typeOf[mls.UpdatePath](), typeOf[mls.UpdatePathNode](), typeOf[mls.View](), typeOf[mls.Welcome](), typeOf[mls.WireFormat](),
+		typeOf[mls.WireFormats](),
 	},
 	"suite": {typeOf[suite.HPKECiphertext](), typeOf[suite.HPKEPrivateKey](), typeOf[suite.ID](), typeOf[suite.Secret](), typeOf[suite.SignatureKey](), typeOf[suite.Suite]()},
 }

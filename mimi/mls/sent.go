@@ -28,7 +28,7 @@ func (p *LeafParams) checkSent() error {
 	if isGREASE(p.Credential.Type) {
 		return fmt.Errorf("%w: credential type 0x%04x", ErrGREASE, uint16(p.Credential.Type))
 	}
-	return nil
+	return p.Extensions.checkWireFormatsSent(ExtensionSupportedWireFormats)
 }
 
 // checkSent checks extensions that go into a GroupContext.
@@ -50,7 +50,7 @@ func (l Extensions) checkSent() error {
 			return err
 		}
 	}
-	return nil
+	return l.checkWireFormatsSent(ExtensionRequiredWireFormats)
 }
 
 func checkNoGREASE[T ~uint16](what string, required []T) error {

@@ -22,8 +22,8 @@ type state struct {
 	interim         []byte // interim transcript hash
 	confirmationTag []byte
 	required        RequiredCapabilities
-	components      []requiredComponents
-	safeAAD         bool // authenticated data starts with a SafeAAD
+	needs           negotiation // what leaves have to offer, beside required
+	safeAAD         bool        // authenticated data starts with a SafeAAD
 
 	completing sync.Mutex // of a state that was loaded
 }
@@ -46,15 +46,11 @@ func storedState(s *suite.Suite, c GroupContext, t *tree) (*state, error) {
 		return nil, err
 	}
 	// What later readers ask for is decoded here once, so that they cannot fail.
-	for _, id := range []ComponentID{ComponentAppComponents, ComponentSafeAAD} {
-		list, there, err := c.Extensions.ComponentsList(id)
-		if err != nil {
-			return nil, err
-		}
-		if len(list) > 0 {
-			st.components = append(st.components, requiredComponents{id, list})
-		}
-		st.safeAAD = st.safeAAD || (there && id == ComponentSafeAAD)
+	if st.needs, err = c.Extensions.negotiation(); err != nil {
+		return nil, err
+	}
+	if _, st.safeAAD, err = c.Extensions.Component(ComponentSafeAAD); err != nil {
+		return nil, err
 	}
 	if _, err := c.Extensions.ExternalSenders(); err != nil {
 		return nil, err

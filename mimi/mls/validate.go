@@ -46,7 +46,7 @@ func checkLeafAlone(cfg *Config, s *suite.Suite, l *LeafNode) error {
 			return fmt.Errorf("%w: the leaf's own extension 0x%04x is not listed", ErrCapabilities, uint16(e.Type))
 		}
 	}
-	if _, err := l.Extensions.AppDataDictionary(); err != nil {
+	if _, err := l.Extensions.negotiation(); err != nil {
 		return err
 	}
 	if l.Source != LeafNodeSourceKeyPackage {
@@ -141,7 +141,7 @@ func (c *Config) validateCredential(ctx context.Context, l *LeafNode) error {
 }
 
 // supports checks that a leaf goes with the parameters of a group (RFC 9420,
-// sections 7.3, 11.1 and 13.4, and the component lists of the extensions draft).
+// sections 7.3, 11.1 and 13.4, and what the extensions draft negotiates).
 func (st *state) supports(l *LeafNode) error {
 	c := &l.Capabilities
 	for _, e := range st.context.Extensions {
@@ -168,33 +168,7 @@ func (st *state) supports(l *LeafNode) error {
 			return fmt.Errorf("%w: required credential type 0x%04x", ErrUnsupported, uint16(t))
 		}
 	}
-	for i := range st.components {
-		if err := st.components[i].check(l.Extensions); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// requiredComponents are components that every member supports: those in one of
-// the lists of the GroupContext.
-type requiredComponents struct {
-	list ComponentID
-	ids  ComponentsList
-}
-
-// check compares with the same list of a leaf.
-func (r *requiredComponents) check(leaf Extensions) error {
-	have, _, err := leaf.ComponentsList(r.list)
-	if err != nil {
-		return err
-	}
-	for _, id := range r.ids {
-		if !slices.Contains(have, id) {
-			return fmt.Errorf("%w: 0x%04x of list 0x%04x", ErrComponents, uint16(id), uint16(r.list))
-		}
-	}
-	return nil
+	return st.needs.check(l.Extensions)
 }
 
 // checkMembers checks the leaves of a new epoch against each other (RFC 9420,

@@ -130,7 +130,9 @@ type World struct {
 	HubConf mls.Config
 	Policy  *Policy // of the hub
 	Nodes   map[string]*Node
-	random  io.Reader
+	// Change is applied to the parameters of each new leaf, unless it is nil.
+	Change func(*mls.LeafParams)
+	random io.Reader
 }
 
 // GroupID is the ID of all test groups.
@@ -140,10 +142,16 @@ var GroupID = []byte("mimi://hub.example/g/test")
 // those of the GroupContext.
 func New(t testing.TB, id suite.ID, node, client string, extensions ...mls.Extension) *World {
 	t.Helper()
-	w := &World{T: t, ID: id, Nodes: map[string]*Node{}, Policy: &Policy{}, HubDisk: Disk{}, random: Random("world " + node + client)}
+	return NewWith(t, id, nil, node, client, extensions...)
+}
+
+// NewWith is [New] with leaves that are changed.
+func NewWith(t testing.TB, id suite.ID, change func(*mls.LeafParams), node, client string, extensions ...mls.Extension) *World {
+	t.Helper()
+	w := &World{T: t, ID: id, Nodes: map[string]*Node{}, Policy: &Policy{}, HubDisk: Disk{}, Change: change, random: Random("world " + node + client)}
 	n := w.Node(node)
 	g, err := mls.Create(t.Context(), n.Config, mls.CreateParams{
-		CipherSuite: id, GroupID: GroupID, Leaf: Leaf(t, id, client, w.random), Extensions: extensions,
+		CipherSuite: id, GroupID: GroupID, Leaf: w.LeafParams(client), Extensions: extensions,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +209,11 @@ func On(node, client string) Arrival { return Arrival{node, client} }
 // LeafParams makes parameters with a fresh signature key.
 func (w *World) LeafParams(client string) mls.LeafParams {
 	w.T.Helper()
-	return Leaf(w.T, w.ID, client, w.random)
+	leaf := Leaf(w.T, w.ID, client, w.random)
+	if w.Change != nil {
+		w.Change(&leaf)
+	}
+	return leaf
 }
 
 // Add commits Adds of these clients, with more options, and lets them in.

@@ -53,16 +53,42 @@ func (f *ApplicationFraming) ApplicationData(group Extensions) ([]byte, error) {
 // type is the one that is meant, so that it is only zero in a group without the
 // content_media_types component. It fails with [ErrApplicationFraming].
 func ParseApplicationData(group Extensions, data []byte) (ApplicationFraming, error) {
-	types, err := group.MediaTypes()
-	if err != nil || types == nil {
-		return ApplicationFraming{Content: data}, err
+	f, err := group.framing()
+	if err != nil {
+		return ApplicationFraming{}, err
 	}
-	var f ApplicationFraming
-	if err := wire.Unmarshal(data, &f); err != nil {
+	return f.parse(data)
+}
+
+// Framing returns media type and content of the message, as its epoch frames
+// them. See [ParseApplicationData].
+func (m *ApplicationMessage) Framing() (ApplicationFraming, error) { return m.framing.parse(m.Data) }
+
+// A framing says what stands before the data of messages in an epoch.
+type framing struct {
+	safeAAD    bool          // a SafeAAD before authenticated data
+	mediaTypes MediaTypeList // a media type before application data, unless nil
+}
+
+// framing returns how a group with these extensions frames data.
+func (l Extensions) framing() (f framing, err error) {
+	if _, f.safeAAD, err = l.Component(ComponentSafeAAD); err != nil {
+		return f, err
+	}
+	f.mediaTypes, err = l.MediaTypes()
+	return f, err
+}
+
+func (f *framing) parse(data []byte) (ApplicationFraming, error) {
+	if f.mediaTypes == nil {
+		return ApplicationFraming{Content: data}, nil
+	}
+	var a ApplicationFraming
+	if err := wire.Unmarshal(data, &a); err != nil {
 		return ApplicationFraming{}, fmt.Errorf("%w: %w", ErrApplicationFraming, err)
 	}
-	if f.MediaType.IsZero() {
-		f.MediaType = types[0]
+	if a.MediaType.IsZero() {
+		a.MediaType = f.mediaTypes[0]
 	}
-	return f, nil
+	return a, nil
 }

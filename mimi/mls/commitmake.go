@@ -232,7 +232,7 @@ type commitMaker struct {
 
 func (m *commitMaker) make(ctx context.Context, list []ProposalOrRef, aad AuthenticatedData, withPath bool) (*PendingCommit, error) {
 	g := m.g
-	data, err := aad.encode(g.state.safeAAD)
+	data, err := aad.encode(g.state.framing.safeAAD)
 	if err != nil {
 		return nil, err
 	}

@@ -217,7 +217,7 @@ func (g *Group) install(n *nextEpoch) *CommitResult {
 // retire makes the current epoch a past one, and forgets the oldest.
 func (g *Group) retire(s *stagedCommit) {
 	epoch := g.Epoch()
-	p := &pastEpoch{epoch: epoch, encoded: g.state.encoded, safeAAD: g.state.safeAAD, messages: g.messages, replaced: map[LeafIndex]*LeafNode{}}
+	p := &pastEpoch{epoch: epoch, encoded: g.state.encoded, framing: g.state.framing, messages: g.messages, replaced: map[LeafIndex]*LeafNode{}}
 	for x := range s.tree.changed {
 		if !x.IsLeaf() {
 			continue

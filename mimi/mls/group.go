@@ -57,7 +57,7 @@ type pendingUpdate struct {
 type pastEpoch struct {
 	epoch    uint64
 	encoded  []byte // GroupContext
-	safeAAD  bool
+	framing  framing
 	messages messageKeys
 	// replaced has the leaves of this epoch that the next one does not have any
 	// more; nil was blank.

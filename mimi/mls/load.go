@@ -235,11 +235,11 @@ func (g *Group) loadPast(r *rows) error {
 		if err := wire.Unmarshal(sp.encoded, &context); err != nil {
 			return err
 		}
-		_, safe, err := context.Extensions.ComponentsList(ComponentSafeAAD)
+		frame, err := context.Extensions.framing()
 		if err != nil {
 			return err
 		}
-		p := &pastEpoch{epoch: context.Epoch, encoded: sp.encoded, safeAAD: safe, replaced: map[LeafIndex]*LeafNode{}}
+		p := &pastEpoch{epoch: context.Epoch, encoded: sp.encoded, framing: frame, replaced: map[LeafIndex]*LeafNode{}}
 		if epochRow("", p.epoch) != rest || p.epoch >= g.Epoch() {
 			return fmt.Errorf("it is for epoch %d", p.epoch)
 		}

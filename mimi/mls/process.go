@@ -48,6 +48,8 @@ type ApplicationMessage struct {
 	Generation        uint32
 	AuthenticatedData AuthenticatedData
 	Data              []byte
+
+	framing framing // of the epoch of the message
 }
 
 // Process verifies a PublicMessage or PrivateMessage and lets it take effect. If
@@ -158,7 +160,7 @@ func (g *Group) acceptProposal(ctx context.Context, a *authenticatedContent, tag
 
 func proposalResult(st *state, p *cachedProposal) (*ProposalResult, error) {
 	c := &p.content.content
-	aad, err := parseAuthenticatedData(st.safeAAD, c.AuthenticatedData)
+	aad, err := parseAuthenticatedData(st.framing.safeAAD, c.AuthenticatedData)
 	return &ProposalResult{p.ref, c.Sender, c.Proposal, aad}, err
 }
 
@@ -186,13 +188,13 @@ func (g *Group) processPrivate(ctx context.Context, m *PrivateMessage) (*Result,
 	if err := g.state.checkAddress(m.GroupID, m.Epoch); err != nil {
 		return nil, err
 	}
-	e := epochKeys{&g.messages, g.state.encoded, g.state.safeAAD, g.state.tree.leaf}
+	e := epochKeys{&g.messages, g.state.encoded, g.state.framing, g.state.tree.leaf}
 	a, leaf, key, err := g.openPrivate(m, e)
 	if err != nil {
 		return nil, err
 	}
 	if m.ContentType == ContentApplication {
-		return applicationResult(a, leaf, key, e.safeAAD)
+		return applicationResult(a, leaf, key, e.framing)
 	}
 	// The key is consumed with the message, but the epoch may be a past one then.
 	r, err := g.handshake(ctx, a, nil)
@@ -206,7 +208,7 @@ func (g *Group) processPrivate(ctx context.Context, m *PrivateMessage) (*Result,
 type epochKeys struct {
 	messages *messageKeys
 	encoded  []byte // GroupContext
-	safeAAD  bool
+	framing  framing
 	leaf     func(LeafIndex) *LeafNode
 }
 
@@ -233,8 +235,8 @@ func (g *Group) openPrivate(m *PrivateMessage, e epochKeys) (*authenticatedConte
 	return a, leaf, key, a.verify(g.suite, leaf.SignatureKey, e.encoded)
 }
 
-func applicationResult(a *authenticatedContent, leaf *LeafNode, key *secrettree.Key, safeAAD bool) (*Result, error) {
-	aad, err := parseAuthenticatedData(safeAAD, a.content.AuthenticatedData)
+func applicationResult(a *authenticatedContent, leaf *LeafNode, key *secrettree.Key, f framing) (*Result, error) {
+	aad, err := parseAuthenticatedData(f.safeAAD, a.content.AuthenticatedData)
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +244,7 @@ func applicationResult(a *authenticatedContent, leaf *LeafNode, key *secrettree.
 	key.Consume()
 	return &Result{Application: &ApplicationMessage{
 		Epoch: a.content.Epoch, Sender: a.content.Sender.Index, SenderLeaf: leaf, Generation: key.Generation,
-		AuthenticatedData: aad, Data: a.content.ApplicationData,
+		AuthenticatedData: aad, Data: a.content.ApplicationData, framing: f,
 	}}, nil
 }
 
@@ -252,12 +254,12 @@ func (g *Group) processPast(m *PrivateMessage) (*Result, error) {
 		if p.epoch != m.Epoch {
 			continue
 		}
-		e := epochKeys{&p.messages, p.encoded, p.safeAAD, func(l LeafIndex) *LeafNode { return g.pastLeaf(i, l) }}
+		e := epochKeys{&p.messages, p.encoded, p.framing, func(l LeafIndex) *LeafNode { return g.pastLeaf(i, l) }}
 		a, leaf, key, err := g.openPrivate(m, e)
 		if err != nil {
 			return nil, err
 		}
-		return applicationResult(a, leaf, key, e.safeAAD)
+		return applicationResult(a, leaf, key, e.framing)
 	}
 	return nil, fmt.Errorf("%w: %d, the keys are gone", ErrEpochPast, m.Epoch)
 }

@@ -68,7 +68,7 @@ func (st *state) checkProposal(ctx context.Context, cfg *Config, c *proposalCach
 	if err := a.verify(st.suite, key, st.encoded); err != nil {
 		return nil, err
 	}
-	if _, err := parseAuthenticatedData(st.safeAAD, a.content.AuthenticatedData); err != nil {
+	if _, err := parseAuthenticatedData(st.framing.safeAAD, a.content.AuthenticatedData); err != nil {
 		return nil, err
 	}
 	ref, err := a.ref(st.suite)

@@ -8,11 +8,15 @@ import (
 // Protect encrypts application data as an own leaf (RFC 9420, section 6.3). The
 // rows have to be stored before the message is sent, or a crash would lead to
 // the same key being used twice. Proposals have to be committed first: it fails
-// with [ErrPendingProposals].
+// with [ErrPendingProposals]. In a group with the content_media_types component
+// the data is what [ApplicationFraming.ApplicationData] returns.
 func (g *Group) Protect(from LeafIndex, data []byte, aad AuthenticatedData) (*PrivateMessage, error) {
 	// RFC 9420, section 12.4: 1
 	if len(g.proposals.order) > 0 {
 		return nil, ErrPendingProposals
+	}
+	if _, err := g.state.framing.parse(data); err != nil {
+		return nil, err
 	}
 	content := FramedContent{ContentType: ContentApplication, ApplicationData: data}
 	a, err := g.signed(from, content, WireFormatPrivateMessage, aad)
@@ -29,7 +33,7 @@ func (g *Group) signed(from LeafIndex, content FramedContent, format WireFormat,
 		return nil, err
 	}
 	content.GroupID, content.Epoch, content.Sender = g.state.context.GroupID, g.Epoch(), Sender{SenderMember, from}
-	if content.AuthenticatedData, err = aad.encode(g.state.safeAAD); err != nil {
+	if content.AuthenticatedData, err = aad.encode(g.state.framing.safeAAD); err != nil {
 		return nil, err
 	}
 	a := &authenticatedContent{format: format, content: content}

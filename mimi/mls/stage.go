@@ -37,7 +37,7 @@ func (st *state) stageCommit(ctx context.Context, cfg *Config, cache *proposalCa
 		return nil, err
 	}
 	s := &stagedCommit{content: a, path: commit.Path}
-	if s.view.AuthenticatedData, err = parseAuthenticatedData(st.safeAAD, a.content.AuthenticatedData); err != nil {
+	if s.view.AuthenticatedData, err = parseAuthenticatedData(st.framing.safeAAD, a.content.AuthenticatedData); err != nil {
 		return nil, err
 	}
 	if s.prepared, err = st.prepare(ctx, cfg, cache, commit.Proposals, sender, leaf, fresh); err != nil {
@@ -61,7 +61,7 @@ func (st *state) stageCommit(ctx context.Context, cfg *Config, cache *proposalCa
 func (st *state) stageOwn(ctx context.Context, cfg *Config, p *prepared, np *newPath, a *authenticatedContent) (*stagedCommit, error) {
 	s := &stagedCommit{prepared: p, content: a, path: a.content.Commit.Path}
 	var err error
-	if s.view.AuthenticatedData, err = parseAuthenticatedData(st.safeAAD, a.content.AuthenticatedData); err != nil {
+	if s.view.AuthenticatedData, err = parseAuthenticatedData(st.framing.safeAAD, a.content.AuthenticatedData); err != nil {
 		return nil, err
 	}
 	if np != nil {

@@ -23,7 +23,7 @@ type state struct {
 	confirmationTag []byte
 	required        RequiredCapabilities
 	needs           negotiation // what leaves have to offer, beside required
-	safeAAD         bool        // authenticated data starts with a SafeAAD
+	framing         framing     // of the data of messages
 
 	completing sync.Mutex // of a state that was loaded
 }
@@ -49,7 +49,7 @@ func storedState(s *suite.Suite, c GroupContext, t *tree) (*state, error) {
 	if st.needs, err = c.Extensions.negotiation(); err != nil {
 		return nil, err
 	}
-	if _, st.safeAAD, err = c.Extensions.Component(ComponentSafeAAD); err != nil {
+	if st.framing, err = c.Extensions.framing(); err != nil {
 		return nil, err
 	}
 	if _, err := c.Extensions.ExternalSenders(); err != nil {

@@ -138,11 +138,10 @@ func (cfg *CheckConfig) check(user mimi.URI, client *protocol.ClientKeyMaterial,
 	if link.User() != cfg.User {
 		return nil, ErrOtherPerson
 	}
-	_, lastResort, err := kp.Extensions.Component(mls.ComponentLastResortKeyPackage)
-	if err != nil {
+	if _, err := kp.Extensions.AppDataDictionary(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKeyPackage, err)
 	}
-	return &Checked{kp, cred, link, key, lastResort}, nil
+	return &Checked{kp, cred, link, key, kp.LastResort()}, nil
 }
 
 // maxUnix is the last second of the year 9999.

@@ -81,19 +81,13 @@ func (cfg *SetConfig) keyPackage(slot Slot, leaf *identity.LeafIdentity) (*Row, 
 	if err != nil {
 		return nil, nil, err
 	}
-	var extensions mls.Extensions
-	if cfg.LastResort {
-		if extensions, err = extensions.WithComponents(mls.ComponentData{ID: mls.ComponentLastResortKeyPackage}); err != nil {
-			return nil, nil, err
-		}
-	}
 	notBefore, notAfter := identity.KeyPackageLifetime(cfg.Clock.Now())
 	keys, err := mls.NewKeyPackage(cfg.Random, mls.KeyPackageParams{
 		CipherSuite: cfg.Suite.ID(),
 		Leaf: mls.LeafParams{
 			Credential: credential, Capabilities: identity.Capabilities(), Extensions: leafExtensions, SignatureKey: leaf.Key,
 		},
-		NotBefore: uint64(notBefore.Unix()), NotAfter: uint64(notAfter.Unix()), Extensions: extensions,
+		NotBefore: uint64(notBefore.Unix()), NotAfter: uint64(notAfter.Unix()), LastResort: cfg.LastResort,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -87,6 +87,7 @@ var (
 	ErrComponents       = errors.New("mls: required components are not supported")                   // draft-ietf-mls-extensions-09
 	ErrWireFormats      = errors.New("mls: wire formats are listed where they do not belong")        // draft-ietf-mls-extensions-09
 	ErrMediaTypes       = errors.New("mls: required media types are not supported")                  // draft-ietf-mls-extensions-09
+	ErrLastResort       = errors.New("mls: the mark of a last resort KeyPackage has data")           // draft-ietf-mls-extensions-09
 	ErrSameEncryption   = errors.New("mls: encryption key is not new")                               // sections 7.3, 10.1 and 12.4.2
 	ErrKeyPackageSuite  = errors.New("mls: version or cipher suite of the KeyPackage does not fit")  // section 10.1
 	ErrUnknownProposal  = errors.New("mls: referenced proposal is not known")                        // section 12.4

@@ -23,6 +23,9 @@ type KeyPackageParams struct {
 	Leaf                LeafParams
 	NotBefore, NotAfter uint64 // seconds since 1970
 	Extensions          Extensions
+	// LastResort marks the KeyPackage as one that may be used again. The leaf has
+	// to list the app_data_dictionary extension.
+	LastResort bool
 }
 
 // A KeyPackagePrivate is a KeyPackage with its private keys. It prints without
@@ -49,6 +52,10 @@ func NewKeyPackage(random io.Reader, p KeyPackageParams) (*KeyPackagePrivate, er
 	if k.EncryptionKey, err = s.GenerateHPKEKey(random); err != nil {
 		return nil, err
 	}
+	extensions, err := p.extensions()
+	if err != nil {
+		return nil, err
+	}
 	leaf, err := p.Leaf.leaf()
 	if err != nil {
 		return nil, err
@@ -60,7 +67,7 @@ func NewKeyPackage(random io.Reader, p KeyPackageParams) (*KeyPackagePrivate, er
 	}
 	k.KeyPackage = KeyPackage{
 		Version: MLS10, CipherSuite: p.CipherSuite, InitKey: k.InitKey.Public(),
-		LeafNode: *leaf, Extensions: slices.Clone(p.Extensions),
+		LeafNode: *leaf, Extensions: extensions,
 	}
 	tbs, err := k.KeyPackage.tbs()
 	if err != nil {

@@ -3,8 +3,6 @@ package mls
 import (
 	"fmt"
 	"slices"
-
-	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
 // A negotiation is what a GroupContext demands of every leaf beside
@@ -37,14 +35,14 @@ func (l Extensions) negotiation() (n negotiation, err error) {
 	if err != nil {
 		return n, err
 	}
-	for id, list := range map[ComponentID]wire.Message{
-		ComponentAppComponents: &n.components, ComponentSafeAAD: &n.safeAAD, ComponentContentMediaTypes: &n.mediaTypes,
-	} {
-		if _, err := d.decode(id, list); err != nil {
-			return n, err
-		}
+	if _, err := d.decode(ComponentAppComponents, &n.components); err != nil {
+		return n, err
 	}
-	return n, nil
+	if _, err := d.decode(ComponentSafeAAD, &n.safeAAD); err != nil {
+		return n, err
+	}
+	_, err = d.decode(ComponentContentMediaTypes, &n.mediaTypes)
+	return n, err
 }
 
 // check checks that the extensions of a leaf offer what the group demands.

@@ -125,6 +125,9 @@ func checkKeyPackage(cfg *Config, s *suite.Suite, kp *KeyPackage) error {
 			return fmt.Errorf("%w: extension 0x%04x of the KeyPackage is not listed", ErrCapabilities, uint16(e.Type))
 		}
 	}
+	if err := kp.checkLastResort(); err != nil {
+		return err
+	}
 	// RFC 9420, sections 7.3: 2; 10: 3; 10.1: 3
 	if err := kp.VerifySignatures(s); err != nil {
 		return fmt.Errorf("KeyPackage: %w: %w", ErrSignature, err)

@@ -94,6 +94,9 @@ func (g *Group) ExternalCommit(ctx context.Context, opts ExternalOptions) (*Pend
 }
 
 func (g *Group) external(ctx context.Context, externalPub []byte, opts ExternalOptions) (*PendingCommit, error) {
+	if err := g.checkSent(opts.Proposals); err != nil {
+		return nil, err
+	}
 	kemOutput, init, err := g.suite.ExportTo(externalPub, externalInitLabel)
 	if err != nil {
 		return nil, err

@@ -50,6 +50,9 @@ func (l Extensions) checkSent() error {
 			return err
 		}
 	}
+	if err := l.checkComponentsSent(); err != nil {
+		return err
+	}
 	return l.checkWireFormatsSent(ExtensionRequiredWireFormats)
 }
 
@@ -75,6 +78,14 @@ func (g *Group) checkSent(bodies []ProposalBody) error {
 			}
 		case *GroupContextExtensions:
 			if err := p.Extensions.checkSent(); err != nil {
+				return err
+			}
+		case *AppDataUpdate:
+			if err := checkNoGREASEComponent("in an AppDataUpdate", p.Component); err != nil {
+				return err
+			}
+		case *PreSharedKey:
+			if err := checkNoGREASEComponent("of a PSK", p.PSK.Component); err != nil {
 				return err
 			}
 		}

@@ -24,7 +24,6 @@ const (
 	ComponentContentMediaTypes    ComponentID = 0x0003
 	ComponentLastResortKeyPackage ComponentID = 0x0004
 	ComponentAppAck               ComponentID = 0x0005
-	componentOperationBaseLabel               = "MLS Component"
 )
 
 // A ComponentData is the data of one component.
@@ -181,30 +180,4 @@ func (l Extensions) ComponentsList(id ComponentID) (list ComponentsList, ok bool
 		return nil, false, err
 	}
 	return list, ok, nil
-}
-
-// ComponentLabel is the label of an operation of a component, to be given to
-// the labelled operations of package suite (draft-ietf-mls-extensions-09,
-// section "Component IDs").
-//
-//	struct {
-//	    opaque base_label<V>; /* = "MLS Component" */
-//	    ComponentID component_id;
-//	    opaque label<V>;
-//	} ComponentOperationLabel;
-func ComponentLabel(id ComponentID, label string) (string, error) {
-	b, err := wire.Marshal(&componentOperationLabel{[]byte(componentOperationBaseLabel), id, []byte(label)})
-	return string(b), err
-}
-
-type componentOperationLabel struct {
-	base  []byte
-	id    ComponentID
-	label []byte
-}
-
-func (l *componentOperationLabel) Wire(c *wire.Codec) {
-	wire.Opaque(c, &l.base)
-	wire.Uint16(c, &l.id)
-	wire.Opaque(c, &l.label)
 }

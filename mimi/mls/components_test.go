@@ -96,6 +96,95 @@ func TestSafeAAD(t *testing.T) {
 	w.Say("B", "bob/1", "an empty SafeAAD stands before")
 }
 
+// TestSafeAADForm is the structure by hand, and what may stand behind it: the same
+// in PublicMessages and PrivateMessages.
+func TestSafeAADForm(t *testing.T) {
+	w := three(t, withComponents(t, list(t, mls.ComponentSafeAAD)))
+	group := w.Hub.View().Context().Extensions
+	for name, c := range map[string]struct {
+		aad  mls.AuthenticatedData
+		wire string
+	}{
+		"empty":     {mls.AuthenticatedData{}, "\x00"},
+		"only rest": {mls.AuthenticatedData{Rest: []byte("rest")}, "\x00rest"},
+		"two items": {mls.AuthenticatedData{Safe: mls.SafeAAD{{ID: 0x2a2a}, {ID: 0x8d40, Data: []byte("one")}}, Rest: []byte("rest")}, "\x09\x2a\x2a\x00\x8d\x40\x03onerest"},
+	} {
+		m, err := w.Node("A").Group.Protect(w.Leaf("alice/1"), []byte("hi"), c.aad)
+		if err != nil || string(m.AuthenticatedData) != c.wire {
+			t.Fatalf("%s: %q, %v", name, m.AuthenticatedData, err)
+		}
+		r, err := w.Node("B").Group.Process(t.Context(), &mls.MLSMessage{PrivateMessage: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := r.Application.AuthenticatedData
+		if len(got.Safe) != len(c.aad.Safe) || string(got.Rest) != string(c.aad.Rest) {
+			t.Errorf("%s: %v", name, got)
+		}
+		p := pending(t, w, "A", "alice/1", mls.CommitOptions{AAD: c.aad})
+		if string(p.Message.Content.AuthenticatedData) != c.wire {
+			t.Errorf("%s, in a commit: %q", name, p.Message.Content.AuthenticatedData)
+		}
+	}
+	for name, wrong := range map[string]string{"nothing": "", "out of order": "\x06\x00\x02\x00\x00\x01\x00", "twice": "\x06\x00\x02\x00\x00\x02\x00", "too short": "\x03\x00\x01"} {
+		if _, err := mls.ParseAuthenticatedData(group, []byte(wrong)); !errors.Is(err, mls.ErrSafeAAD) {
+			t.Errorf("%s: %v", name, err)
+		}
+		m := mls.Forge(t, w.Node("A").Group, 0, mls.FramedContent{
+			ContentType: mls.ContentProposal, Proposal: &mls.Proposal{Body: &mls.Remove{Removed: 1}}, AuthenticatedData: []byte(wrong),
+		})
+		refused(t, w, "B", &mls.MLSMessage{PublicMessage: m}, mls.ErrSafeAAD)
+		refusedByHub(t, w, m, mls.ErrSafeAAD)
+	}
+}
+
+// TestAppDataUpdateMakesTheDictionary: without one it comes last among the
+// extensions, its entries in order; an AppDataUpdate can do that beside a
+// GroupContextExtensions, and after it, wherever it is in the commit.
+func TestAppDataUpdateMakesTheDictionary(t *testing.T) {
+	w := three(t)
+	update := func(id mls.ComponentID) mls.ProposalBody {
+		return &mls.AppDataUpdate{Component: id, Operation: mls.AppDataUpdateUpdate, Update: []byte("x")}
+	}
+	required := requireCaps(t, mls.RequiredCapabilities{Proposals: []mls.ProposalType{mls.ProposalAppDataUpdate}})
+	w.Commit("A", "alice/1", mls.CommitOptions{Proposals: []mls.ProposalBody{update(9), update(7), &mls.GroupContextExtensions{Extensions: mls.Extensions{required}}, update(8)}})
+	l := w.Hub.View().Context().Extensions
+	if len(l) != 2 || l[0].Type != mls.ExtensionRequiredCapabilities || l[1].Type != mls.ExtensionAppDataDictionary || string(l[1].Data) != "\x0c\x00\x07\x01x\x00\x08\x01x\x00\x09\x01x" {
+		t.Errorf("extensions %v", l)
+	}
+	// Now AppDataUpdate is required, other extensions can change as long as the
+	// dictionary stays.
+	w.Commit("A", "alice/1", mls.CommitOptions{Proposals: []mls.ProposalBody{update(6), &mls.GroupContextExtensions{Extensions: mls.Extensions{l[1]}}}})
+}
+
+// TestExternalSendersOfComponents: an external sender may send AppDataUpdate and
+// AppEphemeral, and they need no path when they are committed.
+func TestExternalSendersOfComponents(t *testing.T) {
+	sender := mlstest.Leaf(t, mls.X25519, "hub/1", mlstest.Random("sender"))
+	e, err := mls.ExternalSendersExtension(mls.ExternalSender{SignatureKey: sender.SignatureKey.Public(), Credential: sender.Credential})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := three(t, e)
+	for _, body := range []mls.ProposalBody{
+		&mls.AppDataUpdate{Component: 7, Operation: mls.AppDataUpdateUpdate, Update: []byte("x")}, &mls.AppEphemeral{Component: 7},
+	} {
+		m := mls.Forge(t, w.Node("A").Group, 0, mls.FramedContent{Sender: mls.Sender{Type: mls.SenderExternal}, ContentType: mls.ContentProposal, Proposal: &mls.Proposal{Body: body}})
+		mls.Resign(t, w.Node("A").Group, sender.SignatureKey, m)
+		w.AtHub(m, nil)
+		w.Others(nil, &mls.MLSMessage{PublicMessage: m})
+	}
+	if r := w.Commit("A", "alice/1", mls.CommitOptions{AllPending: true, NoPath: true}); r.HasPath || len(r.Proposals) != 2 {
+		t.Errorf("%d proposals, path %v", len(r.Proposals), r.HasPath)
+	}
+	p, _ := externalCommit(t, w, "dan/1", mls.ExternalOptions{Proposals: []mls.ProposalBody{
+		&mls.AppDataUpdate{Component: 7, Operation: mls.AppDataUpdateUpdate, Update: []byte("y")}, &mls.AppEphemeral{Component: 7},
+	}})
+	if _, err := w.Hub.Stage(t.Context(), p.Message); err != nil {
+		t.Errorf("in an external Commit: %v", err)
+	}
+}
+
 // TestRequiredComponents: what the group requires, every new leaf lists.
 func TestRequiredComponents(t *testing.T) {
 	w := three(t)

@@ -90,27 +90,12 @@ func (st *state) checkProposal(ctx context.Context, cfg *Config, c *proposalCach
 	case *ExternalInit:
 		return nil, fmt.Errorf("%w: as a proposal of its own", ErrExternalInit)
 	case *SelfRemove:
-		if err := c.checkSelfRemove(a); err != nil {
+		if err := st.checkSelfRemove(c, a); err != nil {
 			return nil, err
 		}
 	}
 	view := &ProposalView{Group: View{st}, Proposal: a.content.Proposal, Sender: sender, SenderLeaf: leaf, ByReference: true}
 	return p, policyError("ValidateProposal", cfg.Policy.ValidateProposal(ctx, view))
-}
-
-// checkSelfRemove checks the form of a SelfRemove (draft-ietf-mls-extensions-09,
-// section "Proposal Description"): always a PublicMessage of a member, once per
-// epoch.
-func (c *proposalCache) checkSelfRemove(a *authenticatedContent) error {
-	if a.format != WireFormatPublicMessage {
-		return fmt.Errorf("%w: SelfRemove is always a PublicMessage", ErrWireFormat)
-	}
-	for _, p := range c.order {
-		if _, ok := p.content.content.Proposal.Body.(*SelfRemove); ok && p.content.content.Sender == a.content.Sender {
-			return fmt.Errorf("%w: leaf %d", ErrTwoSelfRemoves, a.content.Sender.Index)
-		}
-	}
-	return nil
 }
 
 // proposalSender returns the leaf and signature key of who sent a proposal (RFC

@@ -69,7 +69,7 @@ func TestRefusedRequest(t *testing.T) {
 		{"every GroupInfo has 0x8D47", identity.ErrLinkState.Error() + ": the GroupInfo has none", []mmrtest.Bend{info(func(i *mmrtest.Info) { i.State = nil })}},
 		{"every GroupInfo has external_pub", mls.ErrExternalPub.Error(), []mmrtest.Bend{info(func(i *mmrtest.Info) { i.ExternalPub = false })}},
 		{"a GroupInfo comes with a Commit", "a full GroupInfo is needed", []mmrtest.Bend{request(func(r *protocol.UpdateRequest) {
-			r.GroupInfo = protocol.GroupInfoOption{Partial: &protocol.PartialGroupInfo{Signature: []byte("signature")}}
+			r.GroupInfo = protocol.GroupInfoOption{Partial: &mls.PartialGroupInfo{Signature: []byte("signature")}}
 		})}},
 		{"the GroupInfo is signed by a member", "mls: ", []mmrtest.Bend{request(func(r *protocol.UpdateRequest) {
 			r.GroupInfo.Full.Signature[3] ^= 1

@@ -77,6 +77,7 @@ func decoders(t *testing.T) []decoder {
 	add("GroupSecrets", &mls.GroupSecrets{JoinerSecret: secret, PathSecret: &secret, PSKs: []mls.PreSharedKeyID{{Type: mls.PSKExternal}}}, decoderOf[mls.GroupSecrets])
 	add("components", &mls.AppDataDictionary{{ID: 1, Data: []byte{2}}}, decoderOf[mls.AppDataDictionary])
 	add("media types", &mls.MediaTypeList{{Type: []byte("text/plain"), Parameters: []mls.MediaTypeParameter{{Name: []byte("a")}}}}, decoderOf[mls.MediaTypeList])
+	add("PartialGroupInfo", &mls.PartialGroupInfo{Extensions: c.groupInfo.Extensions, Signature: []byte{1}}, decoderOf[mls.PartialGroupInfo])
 	add("SafeAAD", &mls.SafeAAD{{ID: 1, Data: []byte{2}}}, decoderOf[mls.SafeAAD])
 	add("component list", &mls.ComponentsList{1}, decoderOf[mls.ComponentsList])
 	add("wire formats", &mls.WireFormats{6}, decoderOf[mls.WireFormats])

@@ -112,6 +112,14 @@ func FuzzAppDataDictionary(f *testing.F) {
 	fuzzDecoder[mls.AppDataDictionary](f, &mls.AppDataDictionary{{ID: 1, Data: []byte{2}}, {ID: 0x8d40}})
 }
 
+func FuzzPartialGroupInfo(f *testing.F) {
+	partial, err := newCorpus(f).groupInfo.Partial(true)
+	if err != nil {
+		f.Fatal(err)
+	}
+	fuzzDecoder[mls.PartialGroupInfo](f, partial, &mls.PartialGroupInfo{})
+}
+
 func FuzzSafeAAD(f *testing.F) {
 	fuzzDecoder[mls.SafeAAD](f, &mls.SafeAAD{{ID: 1, Data: []byte{2}}, {ID: 0x8d40}})
 }

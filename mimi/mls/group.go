@@ -317,13 +317,6 @@ func makeGroupInfo(st *state, secrets *schedule.Secrets, signer LeafIndex, key s
 		GroupContext: *View{st}.Context(), Extensions: slices.Clone(opts.Extensions),
 		ConfirmationTag: slices.Clone(st.confirmationTag), Signer: signer,
 	}
-	if opts.RatchetTree {
-		data, err := wire.Marshal(st.tree)
-		if err != nil {
-			return nil, err
-		}
-		gi.Extensions = gi.Extensions.With(ExtensionRatchetTree, data)
-	}
 	if opts.ExternalPub {
 		key, err := st.suite.DeriveHPKEKey(secrets.External)
 		if err != nil {
@@ -335,6 +328,13 @@ func makeGroupInfo(st *state, secrets *schedule.Secrets, signer LeafIndex, key s
 			return nil, err
 		}
 		gi.Extensions = gi.Extensions.With(ExtensionExternalPub, data)
+	}
+	if opts.RatchetTree { // last, as in a PartialGroupInfo
+		data, err := wire.Marshal(st.tree)
+		if err != nil {
+			return nil, err
+		}
+		gi.Extensions = gi.Extensions.With(ExtensionRatchetTree, data)
 	}
 	return gi, gi.sign(st.suite, key)
 }

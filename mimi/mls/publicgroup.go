@@ -96,7 +96,8 @@ func (p *PublicGroup) Stage(ctx context.Context, m *PublicMessage) (*Staged, err
 // Apply lets a staged message take effect. With a commit comes a GroupInfo of
 // the new epoch, signed by a member of it: its GroupContext has to be the one
 // computed here, and its confirmation tag that of the commit. Otherwise, or if
-// the group went on since Stage, nothing changes.
+// the group went on since Stage, nothing changes. A part of the GroupInfo is
+// enough for [PublicGroup.ApplyPartial].
 func (p *PublicGroup) Apply(s *Staged, gi *GroupInfo) error {
 	if s.state != p.state {
 		return ErrStaged
@@ -115,6 +116,12 @@ func (p *PublicGroup) Apply(s *Staged, gi *GroupInfo) error {
 	if err := next.checkGroupInfo(gi); err != nil {
 		return err
 	}
+	p.advance(next, gi)
+	return nil
+}
+
+// advance goes to the next epoch with a GroupInfo that is checked.
+func (p *PublicGroup) advance(next *state, gi *GroupInfo) {
 	for i := range p.proposals.order {
 		p.journal.del(proposalRow(i))
 	}
@@ -122,7 +129,6 @@ func (p *PublicGroup) Apply(s *Staged, gi *GroupInfo) error {
 	p.journal.context(next)
 	p.journal.encode(rowGroupInfo, gi, false)
 	p.state, p.info, p.proposals = next, gi, proposalCache{}
-	return nil
 }
 
 // View returns the public state of the current epoch.

@@ -168,21 +168,20 @@ func TestEncodersRefuse(t *testing.T) {
 	commit := protocoltest.Application()
 	commit.PrivateMessage.ContentType = mls.ContentCommit
 	for rule, m := range map[string]wire.Message{
-		"GroupInfo MUST omit the ratchet_tree":              &withTree,
-		"fan-out has one or more targets":                   &nobody,
-		"a queue is of the pseudonym's provider":            &foreign,
-		"the token is for the target":                       &elsewhere,
-		"non-empty list of acceptable ciphersuites":         &noSuite,
-		"an encrypted handshake is no message":              &protocol.SubmitMessageRequest{Message: commit, Sender: protocoltest.User},
-		"an encrypted handshake is not fanned out":          &protocol.FanoutMessage{Accepted: protocoltest.At, Message: commit},
-		"a message is no update":                            &protocol.UpdateRequest{ProposalOrCommit: protocoltest.Application()},
-		"the sender is a user":                              &protocol.SubmitMessageRequest{Message: protocoltest.Application(), Sender: protocoltest.Room},
-		"a package fits the block":                          &protocol.ConnectionPackageResponse{Package: make([]byte, protocol.MaxConnectionPackage+1)},
-		"a GroupInfo is full or partial":                    &protocol.GroupInfoOption{},
-		"other codes MUST NOT populate the clients list":    &protocol.KeyMaterialResponse{Status: protocol.KeyMaterialNoConsent, Clients: []protocol.ClientKeyMaterial{{Status: protocol.ClientExhausted, Client: protocoltest.Client}}},
-		"a joining code has uses":                           &protocol.JoinCodeRegistration{Room: protocoltest.Room, CodeHash: make([]byte, 32), NotAfter: protocoltest.At},
-		"a time is set":                                     &protocol.UpdateRoomResponse{},
-		"a partial GroupInfo has no ratchet_tree extension": &protocol.PartialGroupInfo{Extensions: mls.Extensions{{Type: mls.ExtensionRatchetTree}}},
+		"GroupInfo MUST omit the ratchet_tree":           &withTree,
+		"fan-out has one or more targets":                &nobody,
+		"a queue is of the pseudonym's provider":         &foreign,
+		"the token is for the target":                    &elsewhere,
+		"non-empty list of acceptable ciphersuites":      &noSuite,
+		"an encrypted handshake is no message":           &protocol.SubmitMessageRequest{Message: commit, Sender: protocoltest.User},
+		"an encrypted handshake is not fanned out":       &protocol.FanoutMessage{Accepted: protocoltest.At, Message: commit},
+		"a message is no update":                         &protocol.UpdateRequest{ProposalOrCommit: protocoltest.Application()},
+		"the sender is a user":                           &protocol.SubmitMessageRequest{Message: protocoltest.Application(), Sender: protocoltest.Room},
+		"a package fits the block":                       &protocol.ConnectionPackageResponse{Package: make([]byte, protocol.MaxConnectionPackage+1)},
+		"a GroupInfo is full or partial":                 &protocol.GroupInfoOption{},
+		"other codes MUST NOT populate the clients list": &protocol.KeyMaterialResponse{Status: protocol.KeyMaterialNoConsent, Clients: []protocol.ClientKeyMaterial{{Status: protocol.ClientExhausted, Client: protocoltest.Client}}},
+		"a joining code has uses":                        &protocol.JoinCodeRegistration{Room: protocoltest.Room, CodeHash: make([]byte, 32), NotAfter: protocoltest.At},
+		"a time is set":                                  &protocol.UpdateRoomResponse{},
 	} {
 		if _, err := wire.Marshal(m); !errors.Is(err, protocol.ErrMalformed) {
 			t.Errorf("%s: %v", rule, err)

@@ -8,7 +8,7 @@ import (
 )
 
 // DraftRatchetTreeOptions is the document that defines [RatchetTreeOption] and
-// [PartialGroupInfo], in the revision that was current when
+// [mls.PartialGroupInfo], in the revision that was current when
 // draft-ietf-mimi-protocol-06 referred to it.
 const DraftRatchetTreeOptions = "draft-mahy-mls-ratchet-tree-options-03"
 
@@ -109,7 +109,7 @@ const (
 //	} GroupInfoOption;
 type GroupInfoOption struct {
 	Full    *mls.GroupInfo
-	Partial *PartialGroupInfo
+	Partial *mls.PartialGroupInfo
 }
 
 // Wire implements [wire.Message].
@@ -122,7 +122,7 @@ func (o *GroupInfoOption) Wire(c *wire.Codec) {
 	if c.Decoding() && representation == GroupInfoFull {
 		o.Full = new(mls.GroupInfo)
 	} else if c.Decoding() {
-		o.Partial = new(PartialGroupInfo)
+		o.Partial = new(mls.PartialGroupInfo)
 	}
 	switch {
 	case (o.Full == nil) == (o.Partial == nil):
@@ -141,46 +141,4 @@ func treelessGroupInfo(c *wire.Codec, g *mls.GroupInfo) {
 	if _, there := g.Extensions.Find(mls.ExtensionRatchetTree); there {
 		c.Fail(fmt.Errorf("%w: a GroupInfo with an embedded ratchet_tree", ErrMalformed))
 	}
-}
-
-// RatchetTreePresence compares the ratchet_tree extension of two successive
-// GroupInfos (draft-mahy-mls-ratchet-tree-options-03, section 4).
-//
-//	enum { no_ratchet_tree(0), present(1), removed(2), added(3), (255) } RatchetTreePresence;
-type RatchetTreePresence uint8
-
-// The presences.
-const (
-	TreeNever   RatchetTreePresence = 0
-	TreePresent RatchetTreePresence = 1
-	TreeRemoved RatchetTreePresence = 2
-	TreeAdded   RatchetTreePresence = 3
-)
-
-// A PartialGroupInfo has the parts of a GroupInfo that a hub can not work out
-// from the commit (draft-mahy-mls-ratchet-tree-options-03, section 4).
-//
-//	struct {
-//	    RatchetTreePresence ratchet_tree_presence;
-//	    Extension group_info_extensions<V>;   /* without ratchet_tree */
-//	    opaque signature<V>;
-//	} PartialGroupInfo;
-type PartialGroupInfo struct {
-	RatchetTree RatchetTreePresence
-	Extensions  mls.Extensions
-	Signature   []byte
-}
-
-// Wire implements [wire.Message].
-func (p *PartialGroupInfo) Wire(c *wire.Codec) {
-	enum(c, &p.RatchetTree, TreeNever, TreeAdded)
-	wire.Vector(c, (*[]mls.Extension)(&p.Extensions), wire.Struct)
-	seen := map[mls.ExtensionType]bool{mls.ExtensionRatchetTree: true}
-	for _, e := range p.Extensions {
-		if seen[e.Type] {
-			c.Fail(fmt.Errorf("%w: GroupInfo extension 0x%04x is repeated or not allowed here", ErrMalformed, uint16(e.Type)))
-		}
-		seen[e.Type] = true
-	}
-	wire.Opaque(c, &p.Signature)
 }

@@ -139,8 +139,8 @@ func updates() []Sample {
 		}),
 		sample("UpdateRequest/partial", protocol.UpdateRequest{
 			ProposalOrCommit: public(mls.ContentCommit),
-			GroupInfo: protocol.GroupInfoOption{Partial: &protocol.PartialGroupInfo{
-				RatchetTree: protocol.TreeNever, Extensions: info.Extensions, Signature: info.Signature,
+			GroupInfo: protocol.GroupInfoOption{Partial: &mls.PartialGroupInfo{
+				RatchetTree: mls.RatchetTreeNever, Extensions: info.Extensions, Signature: info.Signature,
 			}},
 			RatchetTree: protocol.HubTree(),
 		}),

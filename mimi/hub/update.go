@@ -136,38 +136,49 @@ func (h *Hub) commit(ctx context.Context, from string, r *hosted, req *protocol.
 	if err := r.checkSender(from, &message.Content); err != nil {
 		return err
 	}
-	staged, next, err := r.stage(ctx, req)
+	staged, next, info, err := r.stage(ctx, req)
 	if err != nil {
 		return r.refuseCommit(err, message.Content.Commit)
 	}
-	if err := r.group.Apply(staged, req.GroupInfo.Full); err != nil {
+	if err := r.group.Apply(staged, info); err != nil {
 		return refuse(err)
 	}
 	r.touched = true
 	return r.applied(from, staged.Commit(), next, req, change)
 }
 
-// stage verifies a Commit and what comes with it, and changes nothing.
-func (r *hosted) stage(ctx context.Context, req *protocol.UpdateRequest) (*mls.Staged, *mmr.Room, error) {
+// stage verifies a Commit and what comes with it, and changes nothing. It returns
+// the GroupInfo that the Commit leads to.
+func (r *hosted) stage(ctx context.Context, req *protocol.UpdateRequest) (*mls.Staged, *mmr.Room, *mls.GroupInfo, error) {
 	staged, err := r.group.Stage(ctx, req.ProposalOrCommit.PublicMessage)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	view := staged.Commit()
 	next, err := r.rules.Next(view)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	if req.GroupInfo.Full == nil {
-		return nil, nil, &protocol.NotAllowedError{Reason: "a full GroupInfo is needed"}
+	info, err := r.groupInfo(staged, &req.GroupInfo)
+	if err != nil {
+		return nil, nil, nil, err
 	}
-	if err := r.checkGroupInfo(req.GroupInfo.Full, next); err != nil {
-		return nil, nil, err
+	if err := r.checkGroupInfo(info, next); err != nil {
+		return nil, nil, nil, err
 	}
 	if err := checkTree(&req.RatchetTree, view); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return staged, next, checkWelcome(req.Welcome, view)
+	return staged, next, info, checkWelcome(req.Welcome, view)
+}
+
+// groupInfo returns the GroupInfo that comes with a Commit, in full or in part: a
+// request without either is not decoded.
+func (r *hosted) groupInfo(staged *mls.Staged, option *protocol.GroupInfoOption) (*mls.GroupInfo, error) {
+	if option.Partial != nil {
+		return r.group.Complete(staged, option.Partial)
+	}
+	return option.Full, nil
 }
 
 // applied brings the rest of the room behind its group, and makes the deliveries.

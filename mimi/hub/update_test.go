@@ -68,9 +68,21 @@ func TestRefusedRequest(t *testing.T) {
 		}},
 		{"every GroupInfo has 0x8D47", identity.ErrLinkState.Error() + ": the GroupInfo has none", []mmrtest.Bend{info(func(i *mmrtest.Info) { i.State = nil })}},
 		{"every GroupInfo has external_pub", mls.ErrExternalPub.Error(), []mmrtest.Bend{info(func(i *mmrtest.Info) { i.ExternalPub = false })}},
-		{"a GroupInfo comes with a Commit", "a full GroupInfo is needed", []mmrtest.Bend{request(func(r *protocol.UpdateRequest) {
-			r.GroupInfo = protocol.GroupInfoOption{Partial: &mls.PartialGroupInfo{Signature: []byte("signature")}}
+		{"a partial GroupInfo is signed by the committer", mls.ErrGroupInfo.Error(), []mmrtest.Bend{request(func(r *protocol.UpdateRequest) {
+			inPart(t, r)
+			r.GroupInfo.Partial.Signature[3] ^= 1
 		})}},
+		{"a partial GroupInfo follows the one before", mls.ErrPartialGroupInfo.Error(), []mmrtest.Bend{request(func(r *protocol.UpdateRequest) {
+			inPart(t, r)
+			r.GroupInfo.Partial.RatchetTree = mls.RatchetTreeRemoved
+		})}},
+		{"a partial GroupInfo has no ratchet_tree", mls.ErrGroupInfo.Error(), []mmrtest.Bend{request(func(r *protocol.UpdateRequest) {
+			inPart(t, r)
+			r.GroupInfo.Partial.RatchetTree = mls.RatchetTreeAdded
+		})}},
+		{"a partial GroupInfo has 0x8D47", identity.ErrLinkState.Error() + ": the GroupInfo has none", []mmrtest.Bend{
+			info(func(i *mmrtest.Info) { i.State = nil }), request(func(r *protocol.UpdateRequest) { inPart(t, r) }),
+		}},
 		{"the GroupInfo is signed by a member", "mls: ", []mmrtest.Bend{request(func(r *protocol.UpdateRequest) {
 			r.GroupInfo.Full.Signature[3] ^= 1
 		})}},
@@ -113,6 +125,28 @@ func TestRefusedRequest(t *testing.T) {
 			w.refused(w.Make(alice, c.bends...), func(err error) { wantNotAllowed(t, err, c.reason) })
 		})
 	}
+}
+
+// inPart puts a PartialGroupInfo in the place of the full one.
+func inPart(t *testing.T, r *protocol.UpdateRequest) {
+	t.Helper()
+	partial, err := r.GroupInfo.Full.Partial(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.GroupInfo = protocol.GroupInfoOption{Partial: partial}
+}
+
+// TestPartialGroupInfoWithCommit: what the committer leaves out, the hub computes,
+// and hands out in full (docs/mmr-profile.md, section 8).
+func TestPartialGroupInfoWithCommit(t *testing.T) {
+	w := trio(t)
+	a := w.Make(alice, mmrtest.Add(dave))
+	inPart(t, a.Request)
+	if err := a.Send(); err != nil {
+		t.Fatal(err)
+	}
+	a.Accepted()
 }
 
 // TestOtherTree: the ratchet tree that the Commit leads to may come with it.

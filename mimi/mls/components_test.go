@@ -96,6 +96,51 @@ func TestSafeAAD(t *testing.T) {
 	w.Say("B", "bob/1", "an empty SafeAAD stands before")
 }
 
+// TestAppDataRemovalNeedsData: a proposal to remove what is not there is invalid,
+// alone and in a commit.
+func TestAppDataRemovalNeedsData(t *testing.T) {
+	w := three(t, withComponents(t, mls.ComponentData{ID: 7, Data: []byte("x")}))
+	remove := func(id mls.ComponentID) mls.ProposalBody {
+		return &mls.AppDataUpdate{Component: id, Operation: mls.AppDataUpdateRemove}
+	}
+	m := proposalOf(t, w, "A", "alice/1", remove(8))
+	refused(t, w, "B", &mls.MLSMessage{PublicMessage: m}, mls.ErrAppData)
+	refusedByHub(t, w, m, mls.ErrAppData)
+	refusedCommit(t, w, byValue(remove(8)), mls.ErrAppData)
+	w.Propose("A", "alice/1", remove(7))
+	w.Propose("A", "alice/1", &mls.AppDataUpdate{Component: 9, Operation: mls.AppDataUpdateUpdate})
+	w.Commit("B", "bob/1", mls.CommitOptions{AllPending: true})
+}
+
+// TestComponentsAreNotRestricted: where components may be is the application's to
+// say, be they registered for that place or not.
+func TestComponentsAreNotRestricted(t *testing.T) {
+	var all []mls.ComponentData
+	for _, id := range []mls.ComponentID{0, mls.ComponentLastResortKeyPackage, mls.ComponentAppAck, 0x7fff, 0x8000, 0xffff} {
+		all = append(all, mls.ComponentData{ID: id, Data: []byte("any")})
+	}
+	anywhere := withComponents(t, all...)
+	w := threeWith(t, func(p *mls.LeafParams) { p.Extensions = mls.Extensions{anywhere} }, anywhere)
+	lists := withComponents(t, mls.ComponentData{ID: mls.ComponentAppComponents, Data: []byte("no list")}, mls.ComponentData{ID: mls.ComponentContentMediaTypes})
+	k, err := mls.NewKeyPackage(mlstest.Random("kp"), mls.KeyPackageParams{
+		CipherSuite: mls.X25519, Leaf: w.LeafParams("dan/1"), NotBefore: uint64(mlstest.Now.Unix()), NotAfter: uint64(mlstest.Now.Unix()) + 3600,
+		Extensions: mls.Extensions{lists},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := withInfo(mls.GroupInfoOptions{RatchetTree: true, ExternalPub: true, Extensions: mls.Extensions{lists}})
+	info.Proposals = []mls.ProposalBody{&mls.Add{KeyPackage: k.KeyPackage}, &mls.AppEphemeral{Component: mls.ComponentSafeAAD}}
+	p, err := w.Node("A").Group.Commit(t.Context(), w.Leaf("alice/1"), info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Deliver(w.Node("A"), p)
+	if _, _, err := mls.JoinWelcome(t.Context(), mlstest.Config("D", &mlstest.Policy{}), p.Welcome, k, nil); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestSafeAADForm is the structure by hand, and what may stand behind it: the same
 // in PublicMessages and PrivateMessages.
 func TestSafeAADForm(t *testing.T) {

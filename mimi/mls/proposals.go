@@ -86,7 +86,11 @@ func (st *state) checkProposal(ctx context.Context, cfg *Config, c *proposalCach
 	if err := st.checkBody(ctx, cfg, body, sender, true); err != nil {
 		return nil, err
 	}
-	switch body.(type) {
+	switch p := body.(type) {
+	case *AppDataUpdate:
+		if err := st.checkAppDataRemoval(p); err != nil {
+			return nil, err
+		}
 	case *ExternalInit:
 		return nil, fmt.Errorf("%w: as a proposal of its own", ErrExternalInit)
 	case *SelfRemove:

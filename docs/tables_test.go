@@ -308,3 +308,33 @@ func selectors(t *testing.T) map[string]bool {
 	}
 	return used
 }
+
+// TestExtensionsTable: each demand of the extensions draft names where it is met
+// and a test, or says why there is none; and there are as many as the text says.
+func TestExtensionsTable(t *testing.T) {
+	text, kinds := read(t, "mls-extensions.md"), map[string]int{}
+	tests := readBook(t).tests
+	headings := regexp.MustCompile(`(?m)^## .*$`).FindAllString(text, -1)
+	for _, heading := range headings[:len(headings)-1] { // the last one has no table
+		for _, row := range rows(t, text, heading) {
+			if len(row) != 4 {
+				t.Fatalf("%s: a row of %d cells: %v", heading, len(row), row)
+			}
+			kinds[row[0]]++
+			named := false
+			for _, m := range regexp.MustCompile(`(Test|Fuzz)\w+`).FindAllString(row[3], -1) {
+				named = true
+				if !tests[m] {
+					t.Errorf("%s: %s: there is no %s", heading, row[1], m)
+				}
+			}
+			if row[2] == "" || named == strings.HasPrefix(row[3], "none: ") {
+				t.Errorf("%s: %s: no code, no test, or a test beside none", heading, row[1])
+			}
+		}
+	}
+	said := regexp.MustCompile(`have (\d+) MUST and (\d+) SHOULD`).FindStringSubmatch(text)
+	if said == nil || said[1] != strconv.Itoa(kinds["MUST"]) || said[2] != strconv.Itoa(kinds["SHOULD"]) || kinds["rule"] == 0 || len(kinds) != 3 {
+		t.Errorf("the rows are of kinds %v, the text says %v", kinds, said)
+	}
+}

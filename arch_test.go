@@ -83,11 +83,13 @@ var imports = map[string][]string{
 	"cmd/mimi-lab": {
 		"mimi/...", "mapping", "config", "cmd/internal/...", "cmd/mimi-lab/...", "maunium.net/go/mautrix", "go.mau.fi/util", "golang.org/x/sync",
 	},
-	"cmd/mimi-lab/internal/expect":       {},
-	"cmd/mimi-lab/internal/gateway":      {"cmd/mimi-lab/internal/process", "gopkg.in/yaml.v3"},
-	"cmd/mimi-lab/internal/interop":      {"mimi/mls", "cmd/mimi-lab/internal/mlspeer"},
-	"cmd/mimi-lab/internal/mlspeer":      {"mimi/mls", "mimi/mls/suite"},
-	"cmd/mimi-lab/internal/mlsbench":     {"mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/mls/mlstest"},
+	"cmd/mimi-lab/internal/expect":  {},
+	"cmd/mimi-lab/internal/gateway": {"cmd/mimi-lab/internal/process", "gopkg.in/yaml.v3"},
+	"cmd/mimi-lab/internal/interop": {"mimi/mls", "cmd/mimi-lab/internal/mlspeer"},
+	"cmd/mimi-lab/internal/mlspeer": {"mimi/mls", "mimi/mls/suite"},
+	"cmd/mimi-lab/internal/mlsbench": {
+		"mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/mls/mlstest", "cmd/mimi-lab/internal/interop", "cmd/mimi-lab/internal/mlspeer",
+	},
 	"cmd/mimi-lab/internal/matrixclient": {"maunium.net/go/mautrix"},
 	"cmd/mimi-lab/internal/pki":          {},
 	"cmd/mimi-lab/internal/process":      {},

@@ -41,10 +41,23 @@ on this very tree, at the CPU time that package mimi/mls/suite takes for it, mea
 in the same run; -floor lists it. Rows of 100 members and more that take over 1.25 times
 their floor are marked with "*". Nothing fails because it is slow.
 
+Other implementations then take the place of the member in the middle. They run as
+programs, built with optimisations, as does ours beside them ("mimi-lab mls-peer"),
+and say how long their library took for each request, without JSON and hex. The
+table shows the median. add-commit includes merging there, and with us, in addition,
+the GroupInfo for the hub. OpenMLS stores groups in memory while it works; storing
+is not counted with the others. "tree inside": in the Welcome or GroupInfo.
+
 CPU profiles also have what is done between the runs; this leaves it out:
   go tool pprof -tagfocus timed=yes FILE
 
 `
+
+// benchFlags are flags that still have to be read.
+type benchFlags struct {
+	sizes, suites, ops, peers, peerSizes string
+	quick                                bool
+}
 
 // runBench runs what args name.
 func runBench(ctx context.Context, args []string, stdout io.Writer) error {
@@ -57,35 +70,65 @@ func runBench(ctx context.Context, args []string, stdout io.Writer) error {
 		fmt.Fprint(stdout, benchHelp)
 		flags.PrintDefaults()
 	}
-	sizes := flags.String("sizes", "2,10,100,1000,10000", "numbers of members, separated by commas")
-	quick := flags.Bool("quick", false, "sizes 2, 10 and 100, and less time for each operation")
-	suites := flags.String("suites", "1", "cipher suites, separated by commas")
-	ops := flags.String("ops", "", "operations, separated by semicolons (all of them)")
-	budget := flags.Duration("time", 500*time.Millisecond, "how long to measure each operation")
-	o := mlsbench.Options{}
+	var f benchFlags
+	var o mlsbench.Options
+	flags.StringVar(&f.sizes, "sizes", "2,10,100,1000,10000", "numbers of members, separated by commas")
+	flags.StringVar(&f.suites, "suites", "1", "cipher suites, separated by commas")
+	flags.StringVar(&f.ops, "ops", "", "operations, separated by semicolons (all of them)")
+	flags.StringVar(&f.peers, "peers", "openmls,mls-rs,mls-go", "other implementations, separated by commas, or none")
+	flags.StringVar(&f.peerSizes, "peer-sizes", "10,100,1000", "numbers of members where others are measured")
+	flags.BoolVar(&f.quick, "quick", false, "sizes 2, 10 and 100 (peers 10 and 100), and less time for each operation")
+	flags.DurationVar(&o.Budget, "time", 500*time.Millisecond, "how long to measure each operation")
 	flags.BoolVar(&o.Floor, "floor", false, "list what the floor of each operation consists of")
 	flags.StringVar(&o.JSON, "json", "", "`file` for the figures")
 	flags.StringVar(&o.CPUProfile, "cpuprofile", "", "`folder` for a CPU profile of each operation")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
-	if *quick {
-		*sizes, *budget = "2,10,100", min(*budget, 100*time.Millisecond)
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%q is no flag: %w", flags.Arg(0), errUsage)
 	}
-	o.Operations, o.Budget = split(*ops, ";"), *budget
-	for _, s := range split(*sizes, ",") {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 2 || n > 1<<15 {
-			return fmt.Errorf("%q is no size from 2 to %d: %w", s, 1<<15, errUsage)
+	if err := f.read(&o); err != nil {
+		return err
+	}
+	return mlsbench.Run(ctx, o, stdout)
+}
+
+// read turns flags into options.
+func (f *benchFlags) read(o *mlsbench.Options) (err error) {
+	if f.quick {
+		f.sizes, f.peerSizes, o.Budget = "2,10,100", "10,100", min(o.Budget, 100*time.Millisecond)
+	}
+	o.Operations = split(f.ops, ";")
+	if o.Sizes, err = parseSizes(f.sizes, 2); err != nil {
+		return err
+	}
+	if f.peers != "none" {
+		o.Peers = split(f.peers, ",")
+		if o.PeerSizes, err = parseSizes(f.peerSizes, 4); err != nil {
+			return err
 		}
-		o.Sizes = append(o.Sizes, n)
 	}
-	for _, s := range split(*suites, ",") {
+	for _, s := range split(f.suites, ",") {
 		id, err := strconv.ParseUint(s, 0, 16)
 		if err != nil {
 			return fmt.Errorf("%q is no cipher suite: %w", s, errUsage)
 		}
 		o.Suites = append(o.Suites, suite.ID(id))
 	}
-	return mlsbench.Run(ctx, o, stdout)
+	return nil
+}
+
+// parseSizes reads numbers of members.
+func parseSizes(list string, least int) ([]int, error) {
+	const most = 1 << 15
+	var sizes []int
+	for _, s := range split(list, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < least || n > most {
+			return nil, fmt.Errorf("%q is no size from %d to %d: %w", s, least, most, errUsage)
+		}
+		sizes = append(sizes, n)
+	}
+	return sizes, nil
 }

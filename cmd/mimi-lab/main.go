@@ -1,7 +1,9 @@
 // Command mimi-lab runs whole worlds on loopback, and checks what happens in
 // them: real homeservers, real gateways, and people with Matrix clients.
 //
-//	mimi-lab demo   plays the story of the README
+//	mimi-lab demo        plays the story of the README
+//	mimi-lab interop     plays MLS with other implementations
+//	mimi-lab bench mls   measures MLS operations
 package main
 
 import (

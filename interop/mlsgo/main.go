@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 )
 
 // octets are in hex in JSON.
@@ -60,6 +61,10 @@ type request struct {
 	Length          int             `json:"length"`
 }
 
+// decoding is how long the request at work has spent in decode: "ns" in an answer
+// is the time of the library alone.
+var decoding time.Duration
+
 // errUnsupported marks what the library, or its Client, does not offer.
 var errUnsupported = errors.New("not supported")
 
@@ -88,7 +93,12 @@ func answer(p **peer, line []byte) map[string]any {
 	case *p == nil:
 		err = errors.New("the first request has to be init")
 	default:
+		decoding = 0
+		began := time.Now()
 		a, err = (*p).handle(context.Background(), &q)
+		if err == nil {
+			a["ns"] = int64(time.Since(began) - decoding)
+		}
 	}
 	if err != nil {
 		return map[string]any{"ok": false, "error": err.Error(), "unsupported": errors.Is(err, errUnsupported)}

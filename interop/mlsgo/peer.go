@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"time"
 
 	mls "github.com/thomas-vilte/mls-go"
 	"github.com/thomas-vilte/mls-go/ciphersuite"
@@ -316,5 +317,7 @@ func decode(member json.RawMessage, v any) error {
 	if len(member) == 0 {
 		return nil
 	}
+	began := time.Now()
+	defer func() { decoding += time.Since(began) }()
 	return json.Unmarshal(member, v)
 }

@@ -38,8 +38,11 @@ fn answer(peer: &mut Option<Box<dyn peer::Handle>>, line: &str) -> request::Resu
         *peer = Some(new);
         return Ok(answer);
     }
-    match peer {
-        Some(p) => p.handle(op, &q),
-        None => Err("the first request has to be init".into()),
-    }
+    let Some(p) = peer else {
+        return Err("the first request has to be init".into());
+    };
+    let (answer, ns) = request::timed(|| p.handle(op, &q));
+    let mut answer = answer?;
+    answer["ns"] = json!(ns);
+    Ok(answer)
 }

@@ -21,7 +21,9 @@ use mls_rs_crypto_rustcrypto::RustCryptoProvider;
 use serde_json::{Value, json};
 
 use crate::policy::{Identities, Rules, content};
-use crate::request::{Error, Result, array, bytes, failed, flag, list, number, numbers, unsupported};
+use crate::request::{
+    Error, Result, array, bytes, failed, flag, hexed, list, number, numbers, outside, unsupported,
+};
 
 /// A peer of any configuration: the library's client is generic.
 pub trait Handle {
@@ -72,7 +74,7 @@ pub fn new(q: &Value) -> Result<(Box<dyn Handle>, Value)> {
         .signing_identity(signing.clone(), secret.clone(), suite)
         .build();
     let peer = Peer { client, identities, identity: signing, secret, psks, groups, tree, group: None };
-    Ok((Box::new(peer), json!({"signature_key": hex::encode(public.as_bytes())})))
+    Ok((Box::new(peer), json!({"signature_key": hexed(public.as_bytes())})))
 }
 
 impl<C: MlsConfig> Handle for Peer<C> {
@@ -95,7 +97,7 @@ impl<C: MlsConfig> Handle for Peer<C> {
         }?;
         // Keys of past epochs and resumption PSKs are found in the storage only.
         if let Some(group) = &mut self.group {
-            group.write_to_storage().map_err(failed("store"))?;
+            outside(|| group.write_to_storage()).map_err(failed("store"))?;
         }
         Ok(answer)
     }
@@ -258,12 +260,12 @@ impl<C: MlsConfig> Peer<C> {
         match group.process_incoming_message(message).map_err(failed("process"))? {
             ReceivedMessage::ApplicationMessage(m) => Ok(json!({
                 "kind": "application",
-                "data": hex::encode(m.data()),
-                "aad": hex::encode(&m.authenticated_data),
+                "data": hexed(m.data()),
+                "aad": hexed(&m.authenticated_data),
                 "sender": m.sender_index,
             })),
             ReceivedMessage::Proposal(p) => {
-                let mut answer = json!({"kind": "proposal", "aad": hex::encode(&p.authenticated_data)});
+                let mut answer = json!({"kind": "proposal", "aad": hexed(&p.authenticated_data)});
                 if let ProposalSender::Member(leaf) = p.sender {
                     answer["sender"] = json!(leaf);
                 }
@@ -272,7 +274,7 @@ impl<C: MlsConfig> Peer<C> {
             ReceivedMessage::Commit(c) => {
                 let active = matches!(c.effect, CommitEffect::NewEpoch(_));
                 let mut answer =
-                    json!({"kind": "commit", "aad": hex::encode(&c.authenticated_data), "active": active});
+                    json!({"kind": "commit", "aad": hexed(&c.authenticated_data), "active": active});
                 if !c.is_external {
                     answer["sender"] = json!(c.committer);
                 }
@@ -292,7 +294,7 @@ impl<C: MlsConfig> Peer<C> {
         let group = self.group()?;
         let info = group.group_info_message_allowing_ext_commit(flag(q, "tree")).map_err(failed("GroupInfo"))?;
         let tree = group.export_tree().to_bytes().map_err(failed("tree"))?;
-        Ok(json!({"group_info": encode(&info)?, "tree": hex::encode(tree)}))
+        Ok(json!({"group_info": encode(&info)?, "tree": hexed(tree)}))
     }
 
     fn export(&mut self, q: &Value) -> Result<Value> {
@@ -301,7 +303,7 @@ impl<C: MlsConfig> Peer<C> {
             .group()?
             .export_secret(label.as_bytes(), &bytes(q, "context")?, number(q, "length") as usize)
             .map_err(failed("export"))?;
-        Ok(json!({"secret": hex::encode(secret.as_bytes())}))
+        Ok(json!({"secret": hexed(secret.as_bytes())}))
     }
 
     fn state(&mut self) -> Result<Value> {
@@ -313,9 +315,9 @@ impl<C: MlsConfig> Peer<C> {
             .map(|m| {
                 json!({
                     "index": m.index,
-                    "identity": hex::encode(content(&m.signing_identity.credential)),
+                    "identity": hexed(content(&m.signing_identity.credential)),
                     "credential_type": m.signing_identity.credential.credential_type().raw_value(),
-                    "signature_key": hex::encode(m.signing_identity.signature_key.as_bytes()),
+                    "signature_key": hexed(m.signing_identity.signature_key.as_bytes()),
                 })
             })
             .collect();
@@ -323,13 +325,13 @@ impl<C: MlsConfig> Peer<C> {
         let list: Vec<_> = context
             .extensions
             .iter()
-            .map(|e| json!({"type": e.extension_type.raw_value(), "data": hex::encode(&e.extension_data)}))
+            .map(|e| json!({"type": e.extension_type.raw_value(), "data": hexed(&e.extension_data)}))
             .collect();
         Ok(json!({
-            "group_id": hex::encode(&context.group_id),
+            "group_id": hexed(&context.group_id),
             "epoch": context.epoch,
-            "tree_hash": hex::encode(&context.tree_hash),
-            "epoch_authenticator": hex::encode(authenticator.as_bytes()),
+            "tree_hash": hexed(&context.tree_hash),
+            "epoch_authenticator": hexed(authenticator.as_bytes()),
             "own": group.current_member_index(),
             "roster": roster,
             "extensions": list,
@@ -347,7 +349,7 @@ fn decode(encoded: &[u8]) -> Result<MlsMessage> {
 }
 
 fn encode(message: &MlsMessage) -> Result<Value> {
-    Ok(json!(hex::encode(message.to_bytes().map_err(failed("encode"))?)))
+    Ok(json!(hexed(message.to_bytes().map_err(failed("encode"))?)))
 }
 
 fn tree(q: &Value) -> Result<Option<ExportedTree<'static>>> {

@@ -9,7 +9,7 @@ use openmls_traits::types::Ciphersuite;
 use serde_json::{Value, json};
 use tls_codec::{Deserialize, Serialize, VLBytes};
 
-use crate::request::{Error, Result, array, bytes, failed, flag, list, number, numbers, unsupported};
+use crate::request::{Error, Result, array, bytes, failed, flag, hexed, list, number, numbers, unsupported};
 
 pub struct Peer {
     provider: OpenMlsRustCrypto,
@@ -51,7 +51,7 @@ impl Peer {
             signer,
             group: None,
         };
-        let answer = json!({"signature_key": hex::encode(peer.signer.public())});
+        let answer = json!({"signature_key": hexed(peer.signer.public())});
         Ok((peer, answer))
     }
 
@@ -289,14 +289,14 @@ impl Peer {
         let message = decode(&bytes(q, "msg")?)?.try_into_protocol_message().map_err(failed("message"))?;
         let group = self.group.as_mut().ok_or(Error::from("this peer is in no group"))?;
         let processed = group.process_message(&self.provider, message).map_err(failed("process"))?;
-        let mut answer = json!({"aad": hex::encode(processed.aad())});
+        let mut answer = json!({"aad": hexed(processed.aad())});
         if let Sender::Member(leaf) = processed.sender() {
             answer["sender"] = json!(leaf.u32());
         }
         match processed.into_content() {
             ProcessedMessageContent::ApplicationMessage(m) => {
                 answer["kind"] = json!("application");
-                answer["data"] = json!(hex::encode(m.into_bytes()));
+                answer["data"] = json!(hexed(m.into_bytes()));
             }
             ProcessedMessageContent::ProposalMessage(p)
             | ProcessedMessageContent::ExternalJoinProposalMessage(p) => {
@@ -327,7 +327,7 @@ impl Peer {
             .export_group_info(self.provider.crypto(), &self.signer, flag(q, "tree"))
             .map_err(failed("GroupInfo"))?;
         let tree = group.export_ratchet_tree().tls_serialize_detached().map_err(failed("tree"))?;
-        Ok(json!({"group_info": encode(&info)?, "tree": hex::encode(tree)}))
+        Ok(json!({"group_info": encode(&info)?, "tree": hexed(tree)}))
     }
 
     fn export(&mut self, q: &Value) -> Result<Value> {
@@ -336,7 +336,7 @@ impl Peer {
         let secret = group
             .export_secret(self.provider.crypto(), label, &bytes(q, "context")?, number(q, "length") as usize)
             .map_err(failed("export"))?;
-        Ok(json!({"secret": hex::encode(secret)}))
+        Ok(json!({"secret": hexed(secret)}))
     }
 
     fn state(&mut self) -> Result<Value> {
@@ -355,22 +355,22 @@ impl Peer {
         for m in group.members() {
             roster.push(json!({
                 "index": m.index.u32(),
-                "identity": hex::encode(m.credential.serialized_content()),
+                "identity": hexed(m.credential.serialized_content()),
                 "credential_type": u16::from(m.credential.credential_type()),
-                "signature_key": hex::encode(m.signature_key),
+                "signature_key": hexed(m.signature_key),
             }));
         }
         let mut list = Vec::new();
         for e in group.extensions().iter() {
             let encoded = e.tls_serialize_detached().map_err(failed("extension"))?;
             let data = VLBytes::tls_deserialize_exact(&encoded[2..]).map_err(failed("extension"))?;
-            list.push(json!({"type": u16::from(e.extension_type()), "data": hex::encode(data.as_slice())}));
+            list.push(json!({"type": u16::from(e.extension_type()), "data": hexed(data.as_slice())}));
         }
         Ok(json!({
-            "group_id": hex::encode(group.group_id().as_slice()),
+            "group_id": hexed(group.group_id().as_slice()),
             "epoch": group.epoch().as_u64(),
-            "tree_hash": hex::encode(tree_hash),
-            "epoch_authenticator": hex::encode(group.epoch_authenticator().as_slice()),
+            "tree_hash": hexed(tree_hash),
+            "epoch_authenticator": hexed(group.epoch_authenticator().as_slice()),
             "own": group.own_leaf_index().u32(),
             "roster": roster,
             "extensions": list,
@@ -402,7 +402,7 @@ fn decode(encoded: &[u8]) -> Result<MlsMessageIn> {
 }
 
 fn encode(message: &MlsMessageOut) -> Result<Value> {
-    Ok(json!(hex::encode(message.to_bytes().map_err(failed("encode"))?)))
+    Ok(json!(hexed(message.to_bytes().map_err(failed("encode"))?)))
 }
 
 fn tree(q: &Value) -> Result<Option<RatchetTreeIn>> {

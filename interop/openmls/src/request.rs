@@ -1,8 +1,38 @@
-//! Reading of requests, and the error that answers one.
+//! Reading of requests, what of their time is not the library's, and the error
+//! that answers one.
 
+use std::cell::Cell;
 use std::fmt::Debug;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+thread_local! {
+    /// How long the request at work has spent outside of the library.
+    static OUTSIDE: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// Does something that is not the library's work.
+pub fn outside<T>(f: impl FnOnce() -> T) -> T {
+    let begin = Instant::now();
+    let result = f();
+    OUTSIDE.set(OUTSIDE.get() + begin.elapsed());
+    result
+}
+
+/// Handles a request, and says how many nanoseconds the library took.
+pub fn timed<T>(f: impl FnOnce() -> T) -> (T, u64) {
+    OUTSIDE.set(Duration::ZERO);
+    let begin = Instant::now();
+    let result = f();
+    let spent = begin.elapsed().saturating_sub(OUTSIDE.get());
+    (result, spent.as_nanos() as u64)
+}
+
+/// Octets in hex.
+pub fn hexed(octets: impl AsRef<[u8]>) -> String {
+    outside(|| hex::encode(octets))
+}
 
 /// Why a request failed. `unsupported`: the library has no such feature.
 #[derive(Debug)]
@@ -37,12 +67,13 @@ pub fn failed<E: Debug>(what: &'static str) -> impl Fn(E) -> Error {
 
 /// The octets of a member in hex; absent means none.
 pub fn bytes(q: &Value, name: &str) -> Result<Vec<u8>> {
-    hex::decode(q[name].as_str().unwrap_or_default()).map_err(failed("bad hex"))
+    outside(|| hex::decode(q[name].as_str().unwrap_or_default())).map_err(failed("bad hex"))
 }
 
 /// The octets in hex of each element of a member.
 pub fn list(q: &Value, name: &str) -> Result<Vec<Vec<u8>>> {
-    array(q, name).map(|v| hex::decode(v.as_str().unwrap_or_default()).map_err(failed("bad hex"))).collect()
+    outside(|| array(q, name).map(|v| hex::decode(v.as_str().unwrap_or_default())).collect::<std::result::Result<_, _>>())
+        .map_err(failed("bad hex"))
 }
 
 /// The numbers of a member.

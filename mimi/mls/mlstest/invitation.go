@@ -25,18 +25,10 @@ func (l *Large) Invite(ctx context.Context, inBand bool) (*Invitation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.InviteKeys(ctx, keys, inBand)
-}
-
-// InviteKeys is Invite for the owner of a KeyPackage.
-func (l *Large) InviteKeys(ctx context.Context, keys *mls.KeyPackagePrivate, inBand bool) (*Invitation, error) {
 	i := &Invitation{Config: l.node("joiner").Config, Keys: keys}
-	var err error
 	i.Commit, err = l.Crowd.Group.Commit(ctx, 0, mls.CommitOptions{
 		Proposals: Adds(keys),
-		GroupInfo: func(*mls.NextEpoch) (public, welcome mls.GroupInfoOptions, err error) {
-			return mls.GroupInfoOptions{ExternalPub: true}, mls.GroupInfoOptions{RatchetTree: inBand}, nil
-		},
+		GroupInfo: withTree(inBand),
 	})
 	if err != nil {
 		return nil, err
@@ -49,6 +41,13 @@ func (l *Large) InviteKeys(ctx context.Context, keys *mls.KeyPackagePrivate, inB
 	}
 	i.Welcome, err = mls.Marshal(&mls.MLSMessage{Welcome: i.Commit.Welcome})
 	return i, err
+}
+
+// withTree puts the tree into Welcomes, or not.
+func withTree(inBand bool) mls.GroupInfoFunc {
+	return func(*mls.NextEpoch) (public, welcome mls.GroupInfoOptions, err error) {
+		return mls.GroupInfoOptions{ExternalPub: true}, mls.GroupInfoOptions{RatchetTree: inBand}, nil
+	}
 }
 
 // Join joins from the octets.

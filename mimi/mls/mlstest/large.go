@@ -30,14 +30,14 @@ type LargeParams struct {
 	Suite suite.ID
 	Size  int // members
 	Shape Shape
-	// Own has the number of own leaves of each node that is not the crowd. None
-	// means one node with one leaf.
+	// Own has the number of own leaves of each node that is not the crowd. Nil means
+	// one node with one leaf.
 	Own []int
 	// Profile makes the leaves about as large as those of the minimal-metadata
 	// room profile.
 	Profile bool
-	// Now is the time of all of them. The zero value means that of the tests.
-	Now time.Time
+	// Now is the clock of all of them. Nil means the time of the tests.
+	Now func() time.Time
 	// Progress is told what is done of one step. It may be nil.
 	Progress func(step string, done, all int)
 }
@@ -75,11 +75,11 @@ type largeStep struct{ message, groupInfo []byte }
 
 // NewLarge builds a large group.
 func NewLarge(ctx context.Context, p LargeParams) (*Large, error) {
-	if len(p.Own) == 0 {
+	if p.Own == nil {
 		p.Own = []int{1}
 	}
-	if p.Now.IsZero() {
-		p.Now = Now
+	if p.Now == nil {
+		p.Now = func() time.Time { return Now }
 	}
 	if p.Progress == nil {
 		p.Progress = func(string, int, int) {}
@@ -123,7 +123,7 @@ func (l *Large) blocks() []int {
 // node makes a node without a group.
 func (l *Large) node(name string) *Member {
 	c := Config("large "+name, &Policy{})
-	c.Now = func() time.Time { return l.Now }
+	c.Now = l.Now
 	return &Member{Config: c, Disk: Disk{}}
 }
 
@@ -173,7 +173,7 @@ func (l *Large) NewKeyPackage() (*mls.KeyPackagePrivate, error) {
 	}
 	return mls.NewKeyPackage(Random(fmt.Sprintf("large keys of %d", l.names)), mls.KeyPackageParams{
 		CipherSuite: l.Suite, Leaf: leaf,
-		NotBefore: uint64(l.Now.Add(-12 * time.Hour).Unix()), NotAfter: uint64(l.Now.Add(12 * time.Hour).Unix()),
+		NotBefore: uint64(l.Now().Add(-12 * time.Hour).Unix()), NotAfter: uint64(l.Now().Add(12 * time.Hour).Unix()),
 	})
 }
 
@@ -242,7 +242,7 @@ func (l *Large) buildFilled(ctx context.Context) error {
 	if err := l.attach(ctx, l.Crowd, welcome, keys); err != nil {
 		return err
 	}
-	if err := l.fill(ctx, 0, l.Size); err != nil {
+	if err := l.fill(ctx, 0, l.Size); err != nil || len(l.Own) == 0 {
 		return err
 	}
 	blocks := l.blocks()
@@ -326,12 +326,15 @@ func (l *Large) Owner(leaf mls.LeafIndex) *Member {
 	return l.Crowd
 }
 
-// Commit lets a commit of a node take effect. Its GroupInfos have no tree.
+// Commit lets a commit of a node take effect. Its GroupInfos have no tree unless
+// the options say so.
 func (l *Large) Commit(ctx context.Context, m *Member, from mls.LeafIndex, opts mls.CommitOptions) (*mls.Welcome, error) {
 	if err := l.CatchUp(ctx, m); err != nil {
 		return nil, err
 	}
-	opts.GroupInfo = OutOfBand
+	if opts.GroupInfo == nil {
+		opts.GroupInfo = OutOfBand
+	}
 	p, err := m.Group.Commit(ctx, from, opts)
 	if err != nil {
 		return nil, fmt.Errorf("commit of leaf %d: %w", from, err)

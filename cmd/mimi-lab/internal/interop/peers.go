@@ -50,8 +50,9 @@ const installRust = "Rust 1.91 or later with cargo: https://rustup.rs (rustup to
 
 // A builder makes peers.
 type builder struct {
-	source string // the interop folder
-	cache  string // where everything is made, outside of the repository
+	source  string // the interop folder
+	cache   string // where everything is made, outside of the repository
+	release bool   // optimised, for measuring
 }
 
 // run runs a command and returns its output with an error only.
@@ -68,10 +69,15 @@ func (b builder) run(ctx context.Context, dir string, env []string, command ...s
 func (b builder) cargo(ctx context.Context, crate string) ([]string, error) {
 	target := filepath.Join(b.cache, "rust")
 	env := []string{"CARGO_TARGET_DIR=" + target}
-	if err := b.run(ctx, filepath.Join(b.source, crate), env, "cargo", "build", "--locked", "-j", "1"); err != nil {
+	profile, options := "debug", []string{"-j", "1"}
+	if b.release {
+		profile, options = "release", []string{"-j", "2", "--release"}
+	}
+	command := append([]string{"cargo", "build", "--locked"}, options...)
+	if err := b.run(ctx, filepath.Join(b.source, crate), env, command...); err != nil {
 		return nil, err
 	}
-	return []string{filepath.Join(target, "debug", "interop-"+crate)}, nil
+	return []string{filepath.Join(target, profile, "interop-"+crate)}, nil
 }
 
 // npm installs the dependencies of the peer beside a copy of it, so that nothing

@@ -58,11 +58,16 @@ func (w *world) do(m *member, op string, params any) *mlspeer.Answer {
 
 // try makes a request that may fail.
 func (w *world) try(m *member, op string, params any) (*mlspeer.Answer, error) {
+	return ask(w.ctx, m, op, params)
+}
+
+// ask makes a request. It fails with errUnsupported if that is the answer.
+func ask(ctx context.Context, c client, op string, params any) (*mlspeer.Answer, error) {
 	request, err := mlspeer.MarshalRequest(op, params)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := m.call(w.ctx, request)
+	answer, err := c.call(ctx, request)
 	if err != nil {
 		return nil, err
 	}

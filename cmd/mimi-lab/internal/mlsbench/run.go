@@ -24,12 +24,17 @@ import (
 type Options struct {
 	Sizes      []int
 	Suites     []suite.ID
+	Peers      []string      // other implementations
+	PeerSizes  []int         // of the groups they are in
 	Operations []string      // all, if there are none
 	Budget     time.Duration // for each operation
 	Floor      bool          // list what each floor consists of
 	JSON       string        // a file for the figures, or nothing
 	CPUProfile string        // a folder for profiles, or nothing
 }
+
+// unitShare is how much shorter a primitive is measured than an operation.
+const unitShare = 20
 
 // The group with leaves as large as those of the profile, and the numbers of own
 // leaves that one group is measured with.
@@ -57,6 +62,12 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 		if err := b.suite(ctx, id); err != nil {
 			return err
 		}
+		if len(o.Peers) == 0 {
+			continue
+		}
+		if err := b.compare(ctx, id); err != nil {
+			return err
+		}
 	}
 	return b.writeJSON()
 }
@@ -67,7 +78,7 @@ func (b *bench) suite(ctx context.Context, id suite.ID) error {
 	}
 	fmt.Fprintf(b.out, "%v, %s, %d CPUs\n", id, runtime.Version(), runtime.NumCPU())
 	var err error
-	if b.prices, err = measurePrices(id); err != nil {
+	if b.prices, err = measurePrices(id, b.Budget/unitShare); err != nil {
 		return err
 	}
 	b.writePrices()
@@ -101,7 +112,7 @@ func ownFor(size int) []int {
 
 // group measures one group.
 func (b *bench) group(ctx context.Context, p mlstest.LargeParams) error {
-	p.Now = time.Now()
+	p.Now = time.Now
 	p.Progress = b.progress()
 	began := time.Now()
 	l, err := mlstest.NewLarge(ctx, p)
@@ -114,7 +125,7 @@ func (b *bench) group(ctx context.Context, p mlstest.LargeParams) error {
 		return err
 	}
 	// Again, since the machine may be slower or faster now.
-	if b.prices, err = measurePrices(p.Suite); err != nil {
+	if b.prices, err = measurePrices(p.Suite, b.Budget/unitShare); err != nil {
 		return err
 	}
 	for _, o := range l.Operations(l.Members[0]) {

@@ -2,6 +2,7 @@ package mlsbench
 
 import (
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,7 +18,7 @@ import (
 func TestRun(t *testing.T) {
 	o := Options{
 		Sizes: []int{2, 10}, Suites: []suite.ID{suite.X25519AES128}, Budget: time.Millisecond,
-		JSON: filepath.Join(t.TempDir(), "figures"), CPUProfile: t.TempDir(), Floor: true,
+		JSON: filepath.Join(t.TempDir(), "figures"), Floor: true,
 	}
 	var out strings.Builder
 	if err := Run(t.Context(), o, &out); err != nil {
@@ -60,8 +61,20 @@ func TestRun(t *testing.T) {
 			t.Errorf("%s: floor %v", r.Op, r.Floor)
 		}
 	}
-	if files, err := os.ReadDir(o.CPUProfile); err != nil || len(files) != len(results) {
-		t.Errorf("%d profiles of %d operations: %v", len(files), len(results), err)
+}
+
+// TestCPUProfile: each operation gets a profile of its own.
+func TestCPUProfile(t *testing.T) {
+	o := Options{
+		Sizes: []int{2}, Suites: []suite.ID{suite.X25519AES128}, Budget: time.Millisecond,
+		Operations: []string{mlstest.OpProtect, mlstest.OpProtectFirst}, CPUProfile: t.TempDir(),
+	}
+	if err := Run(t.Context(), o, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(o.CPUProfile, "suite1-2-*-own1-protect*.pprof"))
+	if err != nil || len(files) != 4 {
+		t.Errorf("profiles: %v, %v", files, err)
 	}
 }
 

@@ -24,6 +24,7 @@ type result struct {
 	Profile  bool          `json:"profile,omitempty"`
 	Own      int           `json:"own"`
 	Op       string        `json:"op"`
+	Peer     string        `json:"peer,omitempty"` // of another implementation, or "ours" beside it
 	Runs     int           `json:"runs,omitempty"`
 	Wall     float64       `json:"wall_ns,omitempty"`
 	CPU      float64       `json:"cpu_ns,omitempty"`
@@ -63,8 +64,10 @@ func (r *result) marked() bool {
 // ns writes a time with three digits.
 func ns(v float64) string {
 	switch {
+	case v >= 999.5e6:
+		return fmt.Sprintf("%.2f s", v/1e9)
 	case v >= 99.95e6:
-		return fmt.Sprintf("%.3g ms", v/1e6)
+		return fmt.Sprintf("%.0f ms", v/1e6)
 	case v >= 999.5e3:
 		return fmt.Sprintf("%.2f ms", v/1e6)
 	default:

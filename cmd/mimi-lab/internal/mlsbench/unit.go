@@ -50,8 +50,9 @@ type price struct{ call, octet float64 } // ns
 // prices are those of all primitives.
 type prices [primitives]price
 
-// measurePrices measures the primitives of a suite.
-func measurePrices(id suite.ID) (*prices, error) {
+// measurePrices measures the primitives of a suite, each with each size as long as
+// the budget says.
+func measurePrices(id suite.ID, budget time.Duration) (*prices, error) {
 	calls, err := unitCalls(id)
 	if err != nil {
 		return nil, err
@@ -61,19 +62,17 @@ func measurePrices(id suite.ID) (*prices, error) {
 		var at [2]figures
 		for i, size := range []int{unitShort, unitLong} {
 			octets := make([]byte, size)
-			if at[i], err = steady(unitBudget, func() error { return call(octets) }); err != nil {
+			if at[i], err = steady(budget, func() error { return call(octets) }); err != nil {
 				return nil, fmt.Errorf("%v: %w", primitive(p), err)
 			}
 		}
 		short, long := at[0].cpu, at[1].cpu
-		all[p].octet = max(0, (long-short)/(unitLong-unitShort))
-		all[p].call = max(0, short-unitShort*all[p].octet)
+		// A disturbed measurement must not make calls free of charge.
+		all[p].octet = max(0, min((long-short)/(unitLong-unitShort), short/unitShort*3/4))
+		all[p].call = short - unitShort*all[p].octet
 	}
 	return &all, nil
 }
-
-// unitBudget is how long one primitive is measured with one size.
-const unitBudget = 25 * time.Millisecond
 
 // unitCalls makes one call of each primitive on given octets.
 func unitCalls(id suite.ID) (calls [primitives]func([]byte) error, err error) {

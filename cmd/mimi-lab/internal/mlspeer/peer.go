@@ -128,7 +128,12 @@ func call[P any](ctx context.Context, request []byte, f func(context.Context, P)
 	if err := unmarshalParams(request, &params); err != nil {
 		return nil, err
 	}
-	return f(ctx, params)
+	began := time.Now()
+	a, err := f(ctx, params)
+	if err == nil {
+		a.NS = time.Since(began).Nanoseconds()
+	}
+	return a, err
 }
 
 func (p *Peer) init(_ context.Context, q Init) (*Answer, error) {

@@ -170,6 +170,9 @@ type Answer struct {
 	Own                *uint32     `json:"own,omitempty"`
 	Roster             []Member    `json:"roster,omitempty"`
 	Extensions         []Extension `json:"extensions,omitempty"`
+
+	// NS is how many nanoseconds the library took.
+	NS int64 `json:"ns,omitempty"`
 }
 
 // A Member is one entry of the roster.
@@ -240,7 +243,8 @@ RFC 9420, section 6; a tree is the content of the ratchet_tree extension. An
 extension is {"type":N,"data":HEX}; so is a custom proposal, whose data are the
 octets behind the type. An answer is {"ok":true,...}, or
 {"ok":false,"error":TEXT}, with "unsupported":true if the implementation has no
-such feature. A member that is absent or empty counts as false, 0 or empty.
+such feature. "ns" is how many nanoseconds the library took, without JSON and hex.
+A member that is absent or empty counts as false, 0 or empty.
 
 {"op":"init","suite":1,"identity":HEX,"credential_type":1,"extensions":[N],
  "proposals":[N],"credentials":[N],"public_handshake":true}

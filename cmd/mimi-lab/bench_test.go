@@ -1,0 +1,43 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"io"
+	"strings"
+	"testing"
+)
+
+func TestBenchMLS(t *testing.T) {
+	var out strings.Builder
+	args := []string{"bench", "mls", "-sizes", "2,10", "-peers", "none", "-time", "1ms", "-ops", "protect;load"}
+	if err := run(t.Context(), args, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\n2 members, fresh", "\n2 members, filled", "\n10 members, fresh", "\n10 members, filled", "\nprotect  ", "\nload  "} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, &out)
+		}
+	}
+}
+
+// TestBenchMLSHelp: the help explains every operation and flag.
+func TestBenchMLSHelp(t *testing.T) {
+	var out strings.Builder
+	if err := run(t.Context(), []string{"bench", "mls", "-h"}, &out); !errors.Is(err, flag.ErrHelp) {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"hub stage+apply", "floor", "-sizes", "-suites", "-peers", "-peer-sizes", "-quick", "-json", "-cpuprofile", "-ops", "-time"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the help says nothing about %s", want)
+		}
+	}
+}
+
+func TestBenchUsage(t *testing.T) {
+	for _, args := range []string{"bench", "bench matrix", "bench mls -sizes 1", "bench mls -sizes x", "bench mls -suites x", "bench mls -peer-sizes 3", "bench mls more"} {
+		if err := run(t.Context(), strings.Fields(args), io.Discard); !errors.Is(err, errUsage) {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+}

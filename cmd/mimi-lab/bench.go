@@ -38,8 +38,10 @@ octets, and become octets; trees are beside GroupInfos and Welcomes.
 Wall time and CPU time (all threads, user and system) are per operation, as are
 allocations. The floor is the cryptography that RFC 9420 requires for the operation
 on this very tree, at the CPU time that package mimi/mls/suite takes for it, measured
-in the same run; -floor lists it. Rows of 100 members and more that take over 1.25 times
-their floor are marked with "*". Nothing fails because it is slow.
+in the same run; -floor lists it. Rows of 100 members and more whose CPU time is over
+1.25 times their floor are marked with "*". Nothing fails because it is slow. The wall
+time is less than the CPU time where several cores share the work, and more if the
+machine has other things to do.
 
 Other implementations then take the place of the member in the middle. They run as
 programs, built with optimisations, as does ours beside them ("mimi-lab mls-peer"),
@@ -72,9 +74,9 @@ func runBench(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	var f benchFlags
 	var o mlsbench.Options
-	flags.StringVar(&f.sizes, "sizes", "2,10,100,1000,10000", "numbers of members, separated by commas")
+	flags.StringVar(&f.sizes, "sizes", "2,10,100,1000,10000", "numbers of members, separated by commas; empty: only other implementations")
 	flags.StringVar(&f.suites, "suites", "1", "cipher suites, separated by commas")
-	flags.StringVar(&f.ops, "ops", "", "operations, separated by semicolons (all of them)")
+	flags.StringVar(&f.ops, "ops", "", "operations of ours, separated by semicolons (all of them)")
 	flags.StringVar(&f.peers, "peers", "openmls,mls-rs,mls-go", "other implementations, separated by commas, or none")
 	flags.StringVar(&f.peerSizes, "peer-sizes", "10,100,1000", "numbers of members where others are measured")
 	flags.BoolVar(&f.quick, "quick", false, "sizes 2, 10 and 100 (peers 10 and 100), and less time for each operation")

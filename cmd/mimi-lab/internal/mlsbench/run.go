@@ -129,7 +129,7 @@ func (b *bench) group(ctx context.Context, p mlstest.LargeParams) error {
 		return err
 	}
 	for _, o := range l.Operations(l.Members[0]) {
-		if len(b.Operations) > 0 && !slices.Contains(b.Operations, o.Name) {
+		if !b.wanted(o.Name) {
 			continue
 		}
 		if err := b.operation(ctx, result{Suite: uint16(p.Suite), Size: p.Size, Tree: p.Shape, Profile: p.Profile, Own: 1, Op: o.Name}, o, floors[o.Name]); err != nil {
@@ -141,7 +141,7 @@ func (b *bench) group(ctx context.Context, p mlstest.LargeParams) error {
 			return err
 		}
 	}
-	if p.Profile && p.Shape == mlstest.Filled {
+	if p.Profile && p.Shape == mlstest.Filled && len(b.Operations) == 0 {
 		return b.memory(ctx, l)
 	}
 	return nil
@@ -185,6 +185,14 @@ func (b *bench) profile(r *result) (stop func() error, err error) {
 	}, nil
 }
 
+// wanted reports whether an operation was asked for.
+func (b *bench) wanted(op string) bool {
+	return len(b.Operations) == 0 || slices.Contains(b.Operations, op)
+}
+
+// ownOps are the operations that could depend on the number of own leaves.
+var ownOps = []string{mlstest.OpProcess, mlstest.OpProtect, mlstest.OpUnprotect, mlstest.OpSaveCommit, mlstest.OpSaveProtect}
+
 // own measures the same operations at nodes with few and many own leaves in one
 // group.
 func (b *bench) own(ctx context.Context, l *mlstest.Large) error {
@@ -193,9 +201,7 @@ func (b *bench) own(ctx context.Context, l *mlstest.Large) error {
 	for i, m := range l.Members {
 		own := l.Own[i]
 		for _, o := range l.Operations(m) {
-			switch o.Name {
-			case mlstest.OpProcess, mlstest.OpProtect, mlstest.OpUnprotect, mlstest.OpSaveCommit, mlstest.OpSaveProtect:
-			default:
+			if !slices.Contains(ownOps, o.Name) || !b.wanted(o.Name) {
 				continue
 			}
 			got, err := measure(ctx, o, b.Budget, false)

@@ -145,6 +145,25 @@ func TestOperations(t *testing.T) {
 	}
 }
 
+// TestUnprotectByEverybody: a node that has missed thousands of messages can still
+// be measured.
+func TestUnprotectByEverybody(t *testing.T) {
+	l, err := mlstest.NewLarge(t.Context(), mlstest.LargeParams{Suite: suite.X25519AES128, Size: 5, Shape: mlstest.Filled, Own: []int{1, 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range l.Members {
+		for _, o := range l.Operations(m) {
+			if o.Name != mlstest.OpUnprotect {
+				continue
+			}
+			if err := o.Run(t.Context(), &clock{}, 2*mls.DefaultLimits().ForwardKeys); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // A clock notes whether it runs.
 type clock struct {
 	running bool

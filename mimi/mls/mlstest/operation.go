@@ -314,9 +314,13 @@ func (o *operations) protectFirst(ctx context.Context, c Clock, n int) error {
 	return nil
 }
 
-// unprotect reads messages of leaf 0; the first one is not counted.
+// unprotect reads messages of leaf 0; the first one is not counted. It takes a new
+// epoch, since in this one the node may have missed more of them than it accepts.
 func (o *operations) unprotect(ctx context.Context, c Clock, n int) error {
-	if err := o.l.Sync(ctx); err != nil {
+	if _, err := o.commits(ctx, 1); err != nil {
+		return err
+	}
+	if err := o.l.CatchUp(ctx, o.m); err != nil {
 		return err
 	}
 	b, err := say(o.l.Crowd.Group, 0)

@@ -108,3 +108,28 @@ func TestFloorCost(t *testing.T) {
 		t.Errorf("%v, %d lines", got, len(f))
 	}
 }
+
+// TestUnitCosts: a price is a line through the lowest costs.
+func TestUnitCosts(t *testing.T) {
+	var u unitCosts
+	for _, v := range [][2]float64{{2000, 3 * unitLong}, {1000, 4 * unitLong}} {
+		other := unitCosts{sign: v}
+		u.lower(&other)
+	}
+	if u[sign] != [2]float64{1000, 3 * unitLong} {
+		t.Errorf("lowest costs %v", u[sign])
+	}
+	p := u.prices()[sign]
+	if near := p.call + unitShort*p.octet; near < 999 || near > 1001 {
+		t.Errorf("%v octets cost %v", unitShort, near)
+	}
+	if far := p.call + unitLong*p.octet; far < 3*unitLong-1 || far > 3*unitLong+1 {
+		t.Errorf("%v octets cost %v", unitLong, far)
+	}
+	disturbed := unitCosts{sign: {500, 1 << 30}, hash: {500, 400}}
+	for _, which := range []primitive{sign, hash} {
+		if p := disturbed.prices()[which]; p.call <= 0 || p.octet < 0 {
+			t.Errorf("%v: %v", which, p)
+		}
+	}
+}

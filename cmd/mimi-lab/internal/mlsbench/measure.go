@@ -84,8 +84,8 @@ const (
 	preparation = 8
 )
 
-// runs says how often to repeat what took this long, on the clock and in all, so
-// that all rounds fill a budget.
+// runs says how often to repeat what took this long, on the clock and with its
+// preparation, so that all rounds fill a budget.
 func runs(budget, counted, all time.Duration) int {
 	n := min(budget/max(1, counted), preparation*budget/max(1, all)) / rounds
 	return int(max(1, min(n, mostRuns)))
@@ -102,7 +102,11 @@ func measure(ctx context.Context, o mlstest.Operation, budget time.Duration, lab
 	if err := o.Run(ctx, first, 1); err != nil {
 		return figures{}, err
 	}
-	n := runs(budget, first.wall, time.Since(began))
+	all := first.wall
+	if o.Prepared {
+		all = time.Since(began)
+	}
+	n := runs(budget, first.wall, all)
 	var best figures
 	for round := range rounds {
 		runtime.GC()
@@ -120,8 +124,9 @@ func measure(ctx context.Context, o mlstest.Operation, budget time.Duration, lab
 // shortest is how long a round has to be for the CPU time to be exact.
 const shortest = time.Millisecond
 
-// steady measures something short that can be repeated at once.
+// steady measures something short that can be repeated at once, in more rounds.
 func steady(budget time.Duration, f func() error) (figures, error) {
+	const rounds = 8
 	n := 1
 	var best figures
 	for round := 0; round < rounds; {

@@ -46,6 +46,7 @@ var ownLeaves = []int{1, 10, 1000}
 type bench struct {
 	Options
 	out     io.Writer
+	units   unitCosts // the lowest so far
 	prices  *prices
 	results []result
 }
@@ -77,8 +78,8 @@ func (b *bench) suite(ctx context.Context, id suite.ID) error {
 		return err
 	}
 	fmt.Fprintf(b.out, "%v, %s, %d CPUs\n", id, runtime.Version(), runtime.NumCPU())
-	var err error
-	if b.prices, err = measurePrices(id, b.Budget/unitShare); err != nil {
+	b.units = unitCosts{}
+	if err := b.measureUnits(id); err != nil {
 		return err
 	}
 	b.writePrices()
@@ -104,6 +105,17 @@ func (b *bench) suite(ctx context.Context, id suite.ID) error {
 	return nil
 }
 
+// measureUnits measures the primitives, and keeps the lowest costs of this run.
+func (b *bench) measureUnits(id suite.ID) error {
+	units, err := measureUnits(id, b.Budget/unitShare)
+	if err != nil {
+		return err
+	}
+	b.units.lower(units)
+	b.prices = b.units.prices()
+	return nil
+}
+
 // ownFor returns those numbers of own leaves that a group of this size has room
 // for.
 func ownFor(size int) []int {
@@ -124,8 +136,7 @@ func (b *bench) group(ctx context.Context, p mlstest.LargeParams) error {
 	if err != nil {
 		return err
 	}
-	// Again, since the machine may be slower or faster now.
-	if b.prices, err = measurePrices(p.Suite, b.Budget/unitShare); err != nil {
+	if err := b.measureUnits(p.Suite); err != nil {
 		return err
 	}
 	for _, o := range l.Operations(l.Members[0]) {

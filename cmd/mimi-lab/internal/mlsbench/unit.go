@@ -3,6 +3,8 @@ package mlsbench
 import (
 	"crypto/rand"
 	"fmt"
+	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/mlstest"
@@ -50,28 +52,56 @@ type price struct{ call, octet float64 } // ns
 // prices are those of all primitives.
 type prices [primitives]price
 
-// measurePrices measures the primitives of a suite, each with each size as long as
+// unitCosts are what each primitive has cost in ns, with few octets and with many.
+type unitCosts [primitives][2]float64
+
+// measureUnits measures the primitives of a suite, each with each size as long as
 // the budget says.
-func measurePrices(id suite.ID, budget time.Duration) (*prices, error) {
+func measureUnits(id suite.ID, budget time.Duration) (*unitCosts, error) {
 	calls, err := unitCalls(id)
 	if err != nil {
 		return nil, err
 	}
-	var all prices
+	// A primitive does not pay for the collector, which may have a lot to look at
+	// that others have made.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	var all unitCosts
 	for p, call := range calls {
-		var at [2]figures
+		runtime.GC()
 		for i, size := range []int{unitShort, unitLong} {
 			octets := make([]byte, size)
-			if at[i], err = steady(budget, func() error { return call(octets) }); err != nil {
+			got, err := steady(budget, func() error { return call(octets) })
+			if err != nil {
 				return nil, fmt.Errorf("%v: %w", primitive(p), err)
 			}
+			all[p][i] = got.cpu
 		}
-		short, long := at[0].cpu, at[1].cpu
+	}
+	return &all, nil
+}
+
+// lower keeps what cost less at another time: anything else on the machine can
+// only make it more.
+func (u *unitCosts) lower(other *unitCosts) {
+	for p := range u {
+		for i := range u[p] {
+			if u[p][i] == 0 || other[p][i] < u[p][i] {
+				u[p][i] = other[p][i]
+			}
+		}
+	}
+}
+
+// prices draws the lines.
+func (u *unitCosts) prices() *prices {
+	var all prices
+	for p := range u {
+		short, long := u[p][0], u[p][1]
 		// A disturbed measurement must not make calls free of charge.
 		all[p].octet = max(0, min((long-short)/(unitLong-unitShort), short/unitShort*3/4))
 		all[p].call = short - unitShort*all[p].octet
 	}
-	return &all, nil
+	return &all
 }
 
 // unitCalls makes one call of each primitive on given octets.

@@ -284,14 +284,14 @@ func (m *commitMaker) makePath(pending *pendingCommit) (*newPath, error) {
 			return nil, err
 		}
 	}
-	np, err := p.tree.startPath(g.cfg.Random, p.committer, m.leaf, m.newSigner, g.state.context.GroupID)
+	np, err := p.tree.startPath(g.cfg.Random, p.committer, p.addedSet, m.leaf, m.newSigner, g.state.context.GroupID)
 	if err != nil {
 		return nil, err
 	}
 	if np.provisional, err = p.provisionalContext(); err != nil {
 		return nil, err
 	}
-	if err := np.encrypt(p.tree, p.addedSet); err != nil {
+	if err := np.encrypt(p.tree); err != nil {
 		return nil, err
 	}
 	first := np.path.commit.Clone() // without nodes the first secret is the last

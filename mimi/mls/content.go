@@ -22,17 +22,10 @@ type authenticatedContent struct {
 	content FramedContent
 	auth    FramedContentAuthData
 
-	encoded []byte // the content, once somebody has asked
-}
-
-// contentBytes returns the octets of the content, which does not change any more:
-// signature, tags, transcript and reference all cover them.
-func (a *authenticatedContent) contentBytes() ([]byte, error) {
-	var err error
-	if a.encoded == nil {
-		a.encoded, err = a.content.received.bytes(&a.content)
-	}
-	return a.encoded, err
+	// signed is the SignContent, once somebody has asked: it has FramedContentTBS at
+	// its end, and that has the content from 4 to end.
+	signed   []byte
+	tbs, end int
 }
 
 // Wire codes the structure.
@@ -42,8 +35,9 @@ func (a *authenticatedContent) Wire(c *wire.Codec) {
 	a.auth.code(c, a.content.ContentType)
 }
 
-// tbs is what the signature covers (RFC 9420, section 6.1). The encoded
-// GroupContext is part of it for members and external Commits.
+// sealTBS puts together what the signature covers (RFC 9420, section 6.1), after
+// which the content must not change. The encoded GroupContext is part of it for
+// members and external Commits.
 //
 //	struct {
 //	    ProtocolVersion version = mls10;
@@ -54,59 +48,74 @@ func (a *authenticatedContent) Wire(c *wire.Codec) {
 //	        case external, new_member_proposal: struct{};
 //	    };
 //	} FramedContentTBS;
-func (a *authenticatedContent) tbs(groupContext []byte) ([]byte, error) {
-	content, err := a.contentBytes()
-	if err != nil {
-		return nil, err
+func (a *authenticatedContent) sealTBS(groupContext []byte) error {
+	if a.signed != nil {
+		return nil
 	}
-	b := make([]byte, 0, 4+len(content)+len(groupContext))
-	b = binary.BigEndian.AppendUint16(b, uint16(MLS10))
-	b = binary.BigEndian.AppendUint16(b, uint16(a.format))
-	b = append(b, content...)
-	switch a.content.Sender.Type {
-	case SenderMember, SenderNewMemberCommit:
-		b = append(b, groupContext...)
-	case SenderExternal, SenderNewMemberProposal:
-	}
-	return b, nil
-}
-
-func (a *authenticatedContent) sign(s *suite.Suite, key suite.SignatureKey, groupContext []byte) error {
-	tbs, err := a.tbs(groupContext)
+	content, err := a.content.received.bytes(&a.content)
 	if err != nil {
 		return err
 	}
+	switch a.content.Sender.Type {
+	case SenderMember, SenderNewMemberCommit:
+	case SenderExternal, SenderNewMemberProposal:
+		groupContext = nil
+	}
+	b, err := suite.StartSignContent("FramedContentTBS", 4+len(content)+len(groupContext))
+	if err != nil {
+		return err
+	}
+	a.tbs, a.end = len(b), len(b)+4+len(content)
+	b = binary.BigEndian.AppendUint16(b, uint16(MLS10))
+	b = binary.BigEndian.AppendUint16(b, uint16(a.format))
+	a.signed = append(append(b, content...), groupContext...)
+	return nil
+}
+
+// formatted returns wire_format and content, with which starts what transcript and
+// reference cover.
+func (a *authenticatedContent) formatted() ([]byte, error) {
+	if a.signed != nil {
+		return a.signed[a.tbs+2 : a.end], nil
+	}
+	content, err := a.content.received.bytes(&a.content)
+	return append(binary.BigEndian.AppendUint16(nil, uint16(a.format)), content...), err
+}
+
+func (a *authenticatedContent) sign(s *suite.Suite, key suite.SignatureKey, groupContext []byte) error {
+	if err := a.sealTBS(groupContext); err != nil {
+		return err
+	}
+	var err error
 	// RFC 9420, section 6.1: 1
-	a.auth.Signature, err = s.SignWithLabel(key, "FramedContentTBS", tbs)
+	a.auth.Signature, err = s.SignContent(key, a.signed)
 	return err
 }
 
 // verify checks the signature, and fails with [ErrSignature].
 func (a *authenticatedContent) verify(s *suite.Suite, public, groupContext []byte) error {
-	tbs, err := a.tbs(groupContext)
-	if err != nil {
+	if err := a.sealTBS(groupContext); err != nil {
 		return err
 	}
 	// RFC 9420, section 6.1: 5
-	if err := s.VerifyWithLabel(public, "FramedContentTBS", tbs, a.auth.Signature); err != nil {
+	if err := s.VerifyContent(public, a.signed, a.auth.Signature); err != nil {
 		return fmt.Errorf("%w: %w", ErrSignature, err)
 	}
 	return nil
 }
 
-// tbm is what the membership tag covers (RFC 9420, section 6.2).
+// tbm is what the membership tag covers, in parts (RFC 9420, section 6.2).
 //
 //	struct {
 //	    FramedContentTBS content_tbs;
 //	    FramedContentAuthData auth;
 //	} AuthenticatedContentTBM;
-func (a *authenticatedContent) tbm(groupContext []byte) ([]byte, error) {
-	tbs, err := a.tbs(groupContext)
-	if err != nil {
+func (a *authenticatedContent) tbm(groupContext []byte) ([][]byte, error) {
+	if err := a.sealTBS(groupContext); err != nil {
 		return nil, err
 	}
 	auth, err := wire.Marshal(&authData{&a.auth, a.content.ContentType})
-	return append(tbs, auth...), err
+	return [][]byte{a.signed[a.tbs:], auth}, err
 }
 
 // authData is a FramedContentAuthData as a message of its own.
@@ -120,7 +129,7 @@ func (a *authData) Wire(c *wire.Codec) { a.code(c, a.kind) }
 
 // ref is the ProposalRef of a proposal (RFC 9420, section 5.2).
 func (a *authenticatedContent) ref(s *suite.Suite) (ProposalRef, error) {
-	content, err := a.contentBytes()
+	content, err := a.formatted()
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +137,7 @@ func (a *authenticatedContent) ref(s *suite.Suite) (ProposalRef, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := slices.Concat(binary.BigEndian.AppendUint16(nil, uint16(a.format)), content, auth)
+	b := slices.Concat(content, auth)
 	return s.RefHash("MLS 1.0 Proposal Reference", b), nil
 }
 
@@ -140,16 +149,13 @@ func (a *authenticatedContent) ref(s *suite.Suite) (ProposalRef, error) {
 //	    FramedContent content; /* with content_type == commit */
 //	    opaque signature<V>;
 //	} ConfirmedTranscriptHashInput;
-func (a *authenticatedContent) confirmedInput() ([]byte, error) {
-	content, err := a.contentBytes()
+func (a *authenticatedContent) confirmedInput() ([][]byte, error) {
+	content, err := a.formatted()
 	if err != nil {
 		return nil, err
 	}
 	signature, err := wire.Marshal((*opaque)(&a.auth.Signature))
-	if err != nil {
-		return nil, err
-	}
-	return slices.Concat(binary.BigEndian.AppendUint16(nil, uint16(a.format)), content, signature), nil
+	return [][]byte{content, signature}, err
 }
 
 // public returns the PublicMessage of a signed content. The membership tag is
@@ -166,7 +172,7 @@ func (a *authenticatedContent) public(s *suite.Suite, membershipKey suite.Secret
 		if err != nil {
 			return nil, err
 		}
-		m.MembershipTag = s.MAC(membershipKey, tbm)
+		m.MembershipTag = s.MAC(membershipKey, tbm...)
 	}
 	return m, nil
 }
@@ -187,7 +193,7 @@ func (a *authenticatedContent) verifyMembership(s *suite.Suite, tag []byte, memb
 		return err
 	}
 	// RFC 9420, sections 6.2: 2; 12.4.2: 2
-	if !s.VerifyMAC(membershipKey, tbm, tag) {
+	if !s.VerifyMAC(membershipKey, tag, tbm...) {
 		return ErrMembershipTag
 	}
 	return nil

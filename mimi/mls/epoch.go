@@ -127,7 +127,7 @@ func (g *Group) open(ctx context.Context, s *stagedCommit) (*nextEpoch, error) {
 			}
 			return g.privateKey(x)
 		}
-		p, err := s.tree.openPath(s.steps, s.path, s.addedSet, find, s.provisional)
+		p, err := s.tree.openPath(s.steps, s.path, find, s.provisional)
 		if err != nil {
 			return nil, err
 		}
@@ -147,7 +147,7 @@ func (g *Group) open(ctx context.Context, s *stagedCommit) (*nextEpoch, error) {
 	// RFC 9420, section 9.2: 3
 	n.joiner.Erase()
 	// RFC 9420, sections 6.2: 2; 6.3.1: 6; 12.4.2: 10
-	if !g.suite.VerifyMAC(n.secrets.Confirmation, s.next.context.ConfirmedTranscriptHash, s.content.auth.ConfirmationTag) {
+	if !g.suite.VerifyMAC(n.secrets.Confirmation, s.content.auth.ConfirmationTag, s.next.context.ConfirmedTranscriptHash) {
 		return nil, ErrConfirmationTag
 	}
 	return n, nil
@@ -217,14 +217,14 @@ func (g *Group) install(n *nextEpoch) *CommitResult {
 // retire makes the current epoch a past one, and forgets the oldest.
 func (g *Group) retire(s *stagedCommit) {
 	epoch := g.Epoch()
-	p := &pastEpoch{epoch: epoch, encoded: g.state.encoded, framing: g.state.framing, messages: g.messages, replaced: map[LeafIndex]*LeafNode{}}
+	p := &pastEpoch{epoch: epoch, encoded: g.state.encoded, framing: g.state.framing, messages: g.messages, replaced: map[LeafIndex]*treeNode{}}
 	for x := range s.tree.changed {
 		if !x.IsLeaf() {
 			continue
 		}
 		i := LeafIndex(x.LeafIndex())
-		p.replaced[i] = g.state.tree.leaf(i)
-		g.journal.encode(oldLeafRow(epoch, i), &storedLeaf{p.replaced[i]}, false)
+		p.replaced[i] = g.state.tree.inside(x)
+		g.journal.put(Row{oldLeafRow(epoch, i), encodeOldLeaf(p.replaced[i]), false})
 	}
 	g.journal.encode(epochRow(prefixPast, epoch), &storedPast{p.encoded, p.messages.senderData, g.state.tree.leaves()}, true)
 	g.journal.secretTree(epochRow(prefixTree, epoch)+"/", p.messages.tree)

@@ -64,7 +64,7 @@ func Retag(t testing.TB, g *Group, m *PublicMessage) *PublicMessage {
 	}
 	m.MembershipTag = nil
 	if m.Content.Sender.Type == SenderMember {
-		m.MembershipTag = g.suite.MAC(g.secrets.Membership, tbm)
+		m.MembershipTag = g.suite.MAC(g.secrets.Membership, tbm...)
 	}
 	return m
 }
@@ -240,7 +240,7 @@ func ForgeWelcome(t testing.TB, kp *KeyPackage, gi *GroupInfo, secrets GroupSecr
 func ForgePath(t testing.TB, g *Group, from LeafIndex) *UpdatePath {
 	t.Helper()
 	tr := g.state.tree.clone()
-	n, err := tr.startPath(g.cfg.Random, from, tr.leaf(from).clone(), ownKey(t, g, from), g.state.context.GroupID)
+	n, err := tr.startPath(g.cfg.Random, from, nil, tr.leaf(from).clone(), ownKey(t, g, from), g.state.context.GroupID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +269,7 @@ func ForgePath(t testing.TB, g *Group, from LeafIndex) *UpdatePath {
 	if n.provisional, err = Marshal(&provisional); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.encrypt(tr, nil); err != nil {
+	if err := n.encrypt(tr); err != nil {
 		t.Fatal(err)
 	}
 	return &n.update
@@ -404,7 +404,17 @@ func StoredSeeds(t testing.TB, g *Group) []StoredSeed {
 		}
 		seeds = append(seeds, StoredSeed{name, b, func(b []byte) error { return wire.Unmarshal(b, fresh()) }})
 	}
-	add("leaf", &storedLeaf{leaf}, func() wire.Message { return new(storedLeaf) })
+	old, err := newTreeNode(&Node{Leaf: leaf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seeds = append(seeds, StoredSeed{"leaf", encodeOldLeaf(old), func(b []byte) error {
+		n, err := decodeOldLeaf(b)
+		if err == nil && n.leaf() == nil {
+			err = ErrTreeForm
+		}
+		return err
+	}})
 	add("past epoch", &storedPast{g.state.encoded, secret, 4}, func() wire.Message { return new(storedPast) })
 	add("message", &storedProposal{a, []byte("tag")}, func() wire.Message { return new(storedProposal) })
 	add("update", &storedUpdate{0, secret, secret}, func() wire.Message { return new(storedUpdate) })

@@ -61,7 +61,7 @@ type pastEpoch struct {
 	messages messageKeys
 	// replaced has the leaves of this epoch that the next one does not have any
 	// more; nil was blank.
-	replaced map[LeafIndex]*LeafNode
+	replaced map[LeafIndex]*treeNode
 }
 
 // LeafParams are what a leaf says about its owner. Its keys for HPKE are made by

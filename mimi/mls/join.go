@@ -138,7 +138,7 @@ func joinWelcome(ctx context.Context, c *Config, m *Welcome, kp *KeyPackagePriva
 	}
 	secrets := schedule.Epoch(w.suite, w.secrets.JoinerSecret, w.psk, st.encoded)
 	// RFC 9420, section 12.4.3.1: 17
-	if !w.suite.VerifyMAC(secrets.Confirmation, st.context.ConfirmedTranscriptHash, w.info.ConfirmationTag) {
+	if !w.suite.VerifyMAC(secrets.Confirmation, w.info.ConfirmationTag, st.context.ConfirmedTranscriptHash) {
 		return nil, nil, ErrConfirmationTag
 	}
 	g := newGroup(c, st)

@@ -239,7 +239,7 @@ func (g *Group) loadPast(r *rows) error {
 		if err != nil {
 			return err
 		}
-		p := &pastEpoch{epoch: context.Epoch, encoded: sp.encoded, framing: frame, replaced: map[LeafIndex]*LeafNode{}}
+		p := &pastEpoch{epoch: context.Epoch, encoded: sp.encoded, framing: frame, replaced: map[LeafIndex]*treeNode{}}
 		if epochRow("", p.epoch) != rest || p.epoch >= g.Epoch() {
 			return fmt.Errorf("it is for epoch %d", p.epoch)
 		}
@@ -262,9 +262,7 @@ func (g *Group) loadPast(r *rows) error {
 			if err != nil {
 				return err
 			}
-			var sl storedLeaf
-			err = wire.Unmarshal(value, &sl)
-			p.replaced[LeafIndex(i)] = sl.leaf
+			p.replaced[LeafIndex(i)], err = decodeOldLeaf(value)
 			return err
 		})
 		if err != nil {

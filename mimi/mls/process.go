@@ -171,7 +171,7 @@ func (g *Group) storeProposal(p *cachedProposal) {
 	}
 }
 
-func proposalRow(number int) string { return fmt.Sprintf("%s%08x", prefixProp, number) }
+func proposalRow(number int) string { return rowKey(prefixProp, uint64(number), 8) }
 
 func updateRow(ref ProposalRef) string { return prefixUpdate + hex.EncodeToString(ref) }
 
@@ -268,7 +268,7 @@ func (g *Group) processPast(m *PrivateMessage) (*Result, error) {
 func (g *Group) pastLeaf(i int, l LeafIndex) *LeafNode {
 	for _, p := range g.past[i:] {
 		if leaf, ok := p.replaced[l]; ok {
-			return leaf
+			return leaf.leaf()
 		}
 	}
 	return g.state.tree.leaf(l)

@@ -1,7 +1,6 @@
 package mls
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -46,14 +45,23 @@ const (
 	prefixResume = "r/"        // epoch: resumption PSK
 )
 
-func nodeRow(prefix string, x treemath.Node) string { return fmt.Sprintf("%s%08x", prefix, uint32(x)) }
+// rowKey is a prefix with a number in hexadecimal digits. A commit makes dozens.
+func rowKey(prefix string, v uint64, digits int) string {
+	b := append(make([]byte, 0, 32), prefix...)
+	for shift := 4 * (digits - 1); shift >= 0; shift -= 4 {
+		b = append(b, "0123456789abcdef"[v>>shift&0xf])
+	}
+	return string(b)
+}
 
-func leafRow(prefix string, i LeafIndex) string { return fmt.Sprintf("%s%08x", prefix, uint32(i)) }
+func nodeRow(prefix string, x treemath.Node) string { return rowKey(prefix, uint64(x), 8) }
 
-func epochRow(prefix string, epoch uint64) string { return fmt.Sprintf("%s%016x", prefix, epoch) }
+func leafRow(prefix string, i LeafIndex) string { return rowKey(prefix, uint64(i), 8) }
+
+func epochRow(prefix string, epoch uint64) string { return rowKey(prefix, epoch, 16) }
 
 func oldLeafRow(epoch uint64, i LeafIndex) string {
-	return fmt.Sprintf("%s%016x/%08x", prefixOld, epoch, uint32(i))
+	return leafRow(epochRow(prefixOld, epoch)+"/", i)
 }
 
 // A journal collects changed rows until they are asked for. They are behind

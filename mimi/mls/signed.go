@@ -1,7 +1,6 @@
 package mls
 
 import (
-	"bytes"
 	"errors"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
@@ -26,12 +25,11 @@ func (r *received) keep(c *wire.Codec, mark int) {
 // bytes returns the encoding of m: as it was received, or fresh for an object
 // that was made here.
 func (r received) bytes(m wire.Message) ([]byte, error) {
-	fresh, err := wire.Marshal(m)
-	if err != nil || r == nil {
-		return fresh, err
+	if r == nil {
+		return wire.Marshal(m)
 	}
 	// RFC 9420, section 7.2: 6
-	if !bytes.Equal(r, fresh) {
+	if !wire.Encodes(m, r) {
 		return nil, ErrModified
 	}
 	return r, nil

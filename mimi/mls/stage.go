@@ -135,8 +135,8 @@ func (s *stagedCommit) mergePath(ctx context.Context, cfg *Config) error {
 			return err
 		}
 	}
-	s.steps = s.tree.filteredPath(s.committer)
-	if err := s.tree.checkPathForm(s.steps, s.path, s.addedSet); err != nil {
+	s.steps = s.tree.filteredPath(s.committer, s.addedSet)
+	if err := checkPathForm(s.steps, s.path); err != nil {
 		return err
 	}
 	if err := s.checkNewKeys(); err != nil {
@@ -242,7 +242,7 @@ func (s *stagedCommit) finish(ctx context.Context, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	c.ConfirmedTranscriptHash = schedule.ConfirmedTranscriptHash(s.before.suite, s.before.interim, input)
+	c.ConfirmedTranscriptHash = schedule.ConfirmedTranscriptHash(s.before.suite, s.before.interim, input...)
 	if s.next, err = newState(s.before.suite, c, s.tree); err != nil {
 		return err
 	}

@@ -1,15 +1,31 @@
 package mls
 
 import (
+	"fmt"
+
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
-// storedLeaf is the row of a leaf of a past epoch: nil was blank.
-type storedLeaf struct{ leaf *LeafNode }
+// encodeOldLeaf is the row of a leaf of a past epoch: as a node of a tree, or a
+// zero for one that was blank.
+func encodeOldLeaf(n *treeNode) []byte {
+	if n == nil {
+		return []byte{0}
+	}
+	return n.raw
+}
 
-// Wire codes the structure.
-func (s *storedLeaf) Wire(c *wire.Codec) { wire.Optional(c, &s.leaf, wire.Struct) }
+func decodeOldLeaf(b []byte) (*treeNode, error) {
+	if len(b) == 1 && b[0] == 0 {
+		return nil, nil
+	}
+	n, err := storedTreeNode(b)
+	if err == nil && !n.isLeaf() {
+		err = fmt.Errorf("%w: a parent in the place of a leaf", ErrTreeForm)
+	}
+	return n, err
+}
 
 // storedPast is the row of a past epoch.
 type storedPast struct {

@@ -159,15 +159,16 @@ func (t *tree) parent(x treemath.Node) *ParentNode { return t.at(x).parent() }
 func (t *tree) encryptionKey(x treemath.Node) []byte { return t.at(x).encryptionKey() }
 
 // set replaces a node, nil for a blank one, and forgets the hashes that cover it.
+// Where none is known, none is known above.
 func (t *tree) set(x treemath.Node, n *treeNode) {
-	t.index.replace(x, t.at(x), n)
+	old := t.nodes.At(int(x))
+	t.index.replace(x, old.node, n)
 	t.nodes.Set(int(x), slot{node: n})
 	t.changed[x] = struct{}{}
-	for root := t.root(); x != root; {
+	for root := t.root(); x != root && old.hash != nil; {
 		x = x.Parent()
-		if s := t.nodes.At(int(x)); s.hash != nil {
-			t.nodes.Set(int(x), slot{node: s.node})
-		}
+		old = t.nodes.At(int(x))
+		t.nodes.Set(int(x), slot{node: old.node})
 	}
 }
 
@@ -285,27 +286,31 @@ func (t *tree) appendResolution(to []treemath.Node, x treemath.Node) []treemath.
 	return to
 }
 
-// occupied reports whether the resolution of x is not empty.
-func (t *tree) occupied(x treemath.Node) bool {
-	if t.at(x) != nil {
-		return true
-	}
-	return !x.IsLeaf() && (t.occupied(x.Left()) || t.occupied(x.Right()))
+// A pathStep is a node of a filtered direct path.
+type pathStep struct {
+	node   treemath.Node
+	copath treemath.Node // its child that is not on the path
+	// recipients are the nodes to which the path secret of the node is encrypted: the
+	// resolution of copath, without the leaves that the same Commit adds (RFC 9420,
+	// section 7.5).
+	recipients []treemath.Node
 }
-
-// A pathStep is a node of a filtered direct path, with its child that is not on
-// the path.
-type pathStep struct{ node, copath treemath.Node }
 
 // filteredPath returns the filtered direct path of leaf i (RFC 9420, section
 // 4.1.2): without the nodes whose other child covers no one.
-func (t *tree) filteredPath(i LeafIndex) []pathStep {
-	var path []pathStep
+func (t *tree) filteredPath(i LeafIndex, added map[LeafIndex]bool) []pathStep {
+	path := make([]pathStep, 0, 16)
 	x := treemath.Leaf(uint32(i))
 	for root := t.root(); x != root; x = x.Parent() {
-		if sibling := x.Sibling(); t.occupied(sibling) {
-			path = append(path, pathStep{x.Parent(), sibling})
+		sibling := x.Sibling()
+		all := t.resolution(sibling)
+		if len(all) == 0 {
+			continue
 		}
+		path = append(path, pathStep{x.Parent(), sibling, slices.DeleteFunc(all, func(x treemath.Node) bool {
+			// RFC 9420, sections 7.5: 2; 7.6: 1
+			return x.IsLeaf() && added[LeafIndex(x.LeafIndex())]
+		})})
 	}
 	return path
 }

@@ -72,7 +72,14 @@ func stepNodes(steps []pathStep) []treemath.Node {
 // parent hash of the leaf itself (RFC 9420, section 7.5). The leaf is left as it
 // is.
 func (t *tree) mergePath(i LeafIndex, steps []pathStep, keys [][]byte) ([]byte, error) {
-	t.blankPath(i)
+	onPath := 0
+	for _, x := range treemath.DirectPath(uint32(i), t.leaves()) {
+		if onPath < len(steps) && steps[onPath].node == x {
+			onPath++
+		} else if t.at(x) != nil {
+			t.set(x, nil)
+		}
+	}
 	var above []byte
 	for k := len(steps) - 1; k >= 0; k-- {
 		p := &ParentNode{EncryptionKey: keys[k], ParentHash: above}
@@ -87,24 +94,6 @@ func (t *tree) mergePath(i LeafIndex, steps []pathStep, keys [][]byte) ([]byte, 
 	return above, nil
 }
 
-// recipients returns the nodes to which the path secret above copath is
-// encrypted: its resolution without the leaves that the same Commit adds (RFC
-// 9420, section 7.5).
-func (t *tree) recipients(copath treemath.Node, added map[LeafIndex]bool) []treemath.Node {
-	all := t.resolution(copath)
-	if len(added) == 0 {
-		return all
-	}
-	kept := all[:0]
-	for _, x := range all {
-		// RFC 9420, sections 7.5: 2; 7.6: 1
-		if !x.IsLeaf() || !added[LeafIndex(x.LeafIndex())] {
-			kept = append(kept, x)
-		}
-	}
-	return kept
-}
-
 // A newPath is an UpdatePath that is being made.
 type newPath struct {
 	path        *path
@@ -117,7 +106,7 @@ type newPath struct {
 // startPath makes fresh keys for leaf i and its filtered direct path, merges
 // them into t and signs the new leaf. Path secrets are encrypted by
 // [newPath.encrypt], once the GroupContext is known.
-func (t *tree) startPath(random io.Reader, i LeafIndex, leaf *LeafNode, key suite.SignatureKey, groupID []byte) (*newPath, error) {
+func (t *tree) startPath(random io.Reader, i LeafIndex, added map[LeafIndex]bool, leaf *LeafNode, key suite.SignatureKey, groupID []byte) (*newPath, error) {
 	seed := make([]byte, t.suite.Nh())
 	if _, err := io.ReadFull(random, seed); err != nil {
 		return nil, fmt.Errorf("randomness for a path secret: %w", err)
@@ -125,7 +114,7 @@ func (t *tree) startPath(random io.Reader, i LeafIndex, leaf *LeafNode, key suit
 	first := suite.NewSecret(seed)
 	clear(seed)
 	defer first.Erase()
-	n := &newPath{steps: t.filteredPath(i)}
+	n := &newPath{steps: t.filteredPath(i, added)}
 	var err error
 	if n.path, err = derivePath(t.suite, first, stepNodes(n.steps)); err != nil {
 		return nil, err
@@ -159,7 +148,7 @@ func (t *tree) startPath(random io.Reader, i LeafIndex, leaf *LeafNode, key suit
 
 // encrypt encrypts the path secrets to everyone but the added leaves, under the
 // provisional GroupContext (RFC 9420, section 7.6).
-func (n *newPath) encrypt(t *tree, added map[LeafIndex]bool) error {
+func (n *newPath) encrypt(t *tree) error {
 	type job struct {
 		step int
 		to   treemath.Node
@@ -167,10 +156,9 @@ func (n *newPath) encrypt(t *tree, added map[LeafIndex]bool) error {
 	}
 	var jobs []job
 	for k, step := range n.steps {
-		recipients := t.recipients(step.copath, added)
-		out := make([]HPKECiphertext, len(recipients))
+		out := make([]HPKECiphertext, len(step.recipients))
 		n.update.Nodes[k].EncryptedPathSecret = out
-		for j, x := range recipients {
+		for j, x := range step.recipients {
 			jobs = append(jobs, job{k, x, &out[j]})
 		}
 	}
@@ -186,13 +174,13 @@ func (n *newPath) encrypt(t *tree, added map[LeafIndex]bool) error {
 
 // checkPathForm checks that an UpdatePath has the right number of nodes and
 // ciphertexts (RFC 9420, section 7.6).
-func (t *tree) checkPathForm(steps []pathStep, update *UpdatePath, added map[LeafIndex]bool) error {
+func checkPathForm(steps []pathStep, update *UpdatePath) error {
 	if len(steps) != len(update.Nodes) {
 		return fmt.Errorf("%w: %d nodes, want %d", ErrPathForm, len(update.Nodes), len(steps))
 	}
 	for k, step := range steps {
 		// RFC 9420, section 7.6: 2
-		if got, want := len(update.Nodes[k].EncryptedPathSecret), len(t.recipients(step.copath, added)); got != want {
+		if got, want := len(update.Nodes[k].EncryptedPathSecret), len(step.recipients); got != want {
 			return fmt.Errorf("%w: %d ciphertexts for node %d, want %d", ErrPathForm, got, step.node, want)
 		}
 	}
@@ -202,10 +190,10 @@ func (t *tree) checkPathForm(steps []pathStep, update *UpdatePath, added map[Lea
 // openPath decrypts an UpdatePath with the private keys at hand: the lowest
 // secret that one of them opens, since everything above follows from it. It
 // fails with [ErrPathSecret].
-func (t *tree) openPath(steps []pathStep, update *UpdatePath, added map[LeafIndex]bool, key func(treemath.Node) (suite.HPKEPrivateKey, error), groupContext []byte) (*path, error) {
+func (t *tree) openPath(steps []pathStep, update *UpdatePath, key func(treemath.Node) (suite.HPKEPrivateKey, error), groupContext []byte) (*path, error) {
 	tried := 0
 	for k, step := range steps {
-		for j, x := range t.recipients(step.copath, added) {
+		for j, x := range step.recipients {
 			private, err := key(x)
 			if err != nil {
 				return nil, err

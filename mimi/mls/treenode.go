@@ -20,8 +20,9 @@ type treeNode struct {
 
 // newTreeNode encodes a node.
 func newTreeNode(n *Node) (*treeNode, error) {
-	if n.Leaf == nil {
-		raw, err := wire.Marshal(n)
+	if p := n.Parent; p != nil {
+		size := 16 + len(p.EncryptionKey) + len(p.ParentHash) + 4*len(p.UnmergedLeaves)
+		raw, err := wire.Append(make([]byte, 0, size), n)
 		return &treeNode{raw: raw}, err
 	}
 	leaf, err := n.Leaf.encoded()

@@ -66,7 +66,7 @@ func TestVectorsWelcome(t *testing.T) {
 			t.Fatal(err)
 		}
 		secrets := schedule.Epoch(s, w.secrets.JoinerSecret, w.psk, encoded)
-		if !s.VerifyMAC(secrets.Confirmation, w.info.GroupContext.ConfirmedTranscriptHash, w.info.ConfirmationTag) {
+		if !s.VerifyMAC(secrets.Confirmation, w.info.ConfirmationTag, w.info.GroupContext.ConfirmedTranscriptHash) {
 			t.Error("confirmation tag does not verify")
 		}
 	})

@@ -207,11 +207,11 @@ func TestVectorsTranscriptHashes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		confirmed := schedule.ConfirmedTranscriptHash(s, c.InterimTranscriptHashBefore, input)
+		confirmed := schedule.ConfirmedTranscriptHash(s, c.InterimTranscriptHashBefore, input...)
 		if !bytes.Equal(confirmed, c.ConfirmedTranscriptHashAfter) {
 			t.Error("confirmed transcript hash is wrong")
 		}
-		if !s.VerifyMAC(suite.NewSecret(c.ConfirmationKey), confirmed, a.auth.ConfirmationTag) {
+		if !s.VerifyMAC(suite.NewSecret(c.ConfirmationKey), a.auth.ConfirmationTag, confirmed) {
 			t.Error("confirmation tag does not verify")
 		}
 		interim, err := schedule.InterimTranscriptHash(s, confirmed, a.auth.ConfirmationTag)

@@ -212,8 +212,8 @@ func (c *treeKEM) context(t *testing.T, tr *tree) []byte {
 func merged(t *testing.T, before *tree, sender LeafIndex, update *UpdatePath) (*tree, []pathStep) {
 	t.Helper()
 	tr := before.clone()
-	steps := tr.filteredPath(sender)
-	if err := tr.checkPathForm(steps, update, nil); err != nil {
+	steps := tr.filteredPath(sender, nil)
+	if err := checkPathForm(steps, update); err != nil {
 		t.Fatal(err)
 	}
 	keys := make([][]byte, len(update.Nodes))
@@ -249,7 +249,7 @@ func TestVectorsTreeKEM(t *testing.T) {
 				if i == u.Sender {
 					continue
 				}
-				got, err := tr.openPath(steps, &update, nil, p.find, c.context(t, tr))
+				got, err := tr.openPath(steps, &update, p.find, c.context(t, tr))
 				if err != nil {
 					t.Fatalf("sender %d, receiver %d: %v", u.Sender, i, err)
 				}
@@ -266,12 +266,12 @@ func TestVectorsTreeKEM(t *testing.T) {
 func (c *treeKEM) ownPath(t *testing.T, before *tree, sender LeafIndex, leaves map[LeafIndex]*privateLeaf) {
 	t.Helper()
 	tr := before.clone()
-	np, err := tr.startPath(rand.Reader, sender, tr.leaf(sender).clone(), leaves[sender].signature, c.GroupID)
+	np, err := tr.startPath(rand.Reader, sender, nil, tr.leaf(sender).clone(), leaves[sender].signature, c.GroupID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	np.provisional = c.context(t, tr)
-	if err := np.encrypt(tr, nil); err != nil {
+	if err := np.encrypt(tr); err != nil {
 		t.Fatal(err)
 	}
 	if err := np.update.LeafNode.VerifySignature(before.suite, c.GroupID, sender); err != nil {
@@ -282,7 +282,7 @@ func (c *treeKEM) ownPath(t *testing.T, before *tree, sender LeafIndex, leaves m
 		if i == sender {
 			continue
 		}
-		got, err := after.openPath(steps, &np.update, nil, p.find, c.context(t, after))
+		got, err := after.openPath(steps, &np.update, p.find, c.context(t, after))
 		if err != nil {
 			t.Fatalf("own path of %d, receiver %d: %v", sender, i, err)
 		}

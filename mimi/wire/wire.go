@@ -6,9 +6,11 @@
 package wire
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
+	"unsafe"
 )
 
 // The ways in which bytes fail to be a message, whatever the message. Errors of
@@ -34,10 +36,11 @@ type Message interface {
 // A Codec carries one message in one direction. After the first failure all
 // further operations do nothing, so that callers check the error once.
 type Codec struct {
-	decoding bool
-	whole    []byte // decoding: the input from its first octet
-	buf      []byte // encoding: output so far; decoding: input left
-	err      error
+	decoding  bool
+	comparing bool   // encoding, but into octets that are there already
+	whole     []byte // decoding: the input from its first octet
+	buf       []byte // encoding: output so far; otherwise: input left
+	err       error
 }
 
 // Decoding reports whether c fills the message, rather than reads it.
@@ -58,6 +61,16 @@ func Append(b []byte, m Message) ([]byte, error) {
 	c := Codec{buf: b}
 	m.Wire(&c)
 	return c.buf, c.err
+}
+
+// errOther says that a message has another encoding.
+var errOther = errors.New("wire: another encoding")
+
+// Encodes reports whether b is the encoding of m. It allocates nothing.
+func Encodes(m Message, b []byte) bool {
+	c := Codec{comparing: true, buf: b}
+	m.Wire(&c)
+	return c.err == nil && len(c.buf) == 0
 }
 
 // Unmarshal fails with [ErrTrailing] if m does not consume all of b. It
@@ -98,18 +111,32 @@ func (c *Codec) Mark() int {
 
 // Since returns the octets between mark and the current position, in either
 // direction: what a signature over the fields visited since then covers. In
-// decoding it is a part of the input, like all octet strings.
+// decoding it is a part of the input, like all octet strings. In [Encodes] there
+// are none.
 func (c *Codec) Since(mark int) []byte {
-	if c.decoding {
+	switch {
+	case c.decoding:
 		end := len(c.whole) - len(c.buf)
 		return c.whole[mark:end:end]
+	case c.comparing:
+		return nil
 	}
 	return slices.Clone(c.buf[mark:])
 }
 
 // Raw codes octets that are a complete encoding already. It is for encoding
 // alone.
-func (c *Codec) Raw(b []byte) { c.buf = append(c.buf, b...) }
+func (c *Codec) Raw(b []byte) {
+	if !c.comparing {
+		c.buf = append(c.buf, b...)
+		return
+	}
+	if c.err != nil || len(b) > len(c.buf) || string(c.buf[:len(b)]) != string(b) {
+		c.Fail(errOther)
+		return
+	}
+	c.buf = c.buf[len(b):]
+}
 
 // take returns the next n bytes of the input, or nil after a failure. Nobody
 // can append to them in place.
@@ -125,9 +152,9 @@ func (c *Codec) take(n int) []byte {
 
 // put and get code an unsigned number of size octets, most significant first.
 func (c *Codec) put(size int, v uint64) {
-	for i := size - 1; i >= 0; i-- {
-		c.buf = append(c.buf, byte(v>>(8*i)))
-	}
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], v)
+	c.Raw(b[8-size:])
 }
 
 func (c *Codec) get(size int) (v uint64) {
@@ -216,7 +243,7 @@ func Opaque[T ~[]byte](c *Codec, v *T) {
 		return
 	}
 	c.putLength(len(*v))
-	c.buf = append(c.buf, *v...)
+	c.Raw(*v)
 }
 
 // Fixed codes an opaque[n]: exactly n octets without a length. Encoding any
@@ -229,11 +256,23 @@ func Fixed[T ~[]byte](c *Codec, v *T, n int) {
 	if len(*v) != n {
 		c.Fail(ErrLength)
 	}
-	c.buf = append(c.buf, *v...)
+	c.Raw(*v)
 }
 
 // Vector codes a vector of elements, each described by elem.
 func Vector[T any](c *Codec, v *[]T, elem func(*Codec, *T)) {
+	if c.comparing {
+		// The length is known when the elements are: it is read first here.
+		n := c.getLength()
+		end := len(c.buf) - n
+		for i := range *v {
+			elem(c, &(*v)[i])
+		}
+		if len(c.buf) != end {
+			c.Fail(errOther)
+		}
+		return
+	}
 	if !c.decoding {
 		start := len(c.buf)
 		for i := range *v {
@@ -252,7 +291,7 @@ func Vector[T any](c *Codec, v *[]T, elem func(*Codec, *T)) {
 	var last []T
 	for len(c.buf) > 0 && c.err == nil {
 		if len(last) == cap(last) {
-			last = full.next(last)
+			last = full.next(last, len(body)-len(c.buf), len(c.buf))
 		}
 		last = last[:len(last)+1]
 		left := len(c.buf)
@@ -276,20 +315,31 @@ type chunks[T any] struct {
 	total int
 }
 
-// next puts a full part away, and returns an empty one.
-func (c *chunks[T]) next(last []T) []T {
-	if len(last) == 0 {
+// next puts a full part away, and returns an empty one, after read octets of the
+// vector and before left. Most vectors have elements of about one length, so that
+// four say how many will follow; this guess is worth a few octets of memory for
+// each octet that is left, and no more.
+func (c *chunks[T]) next(last []T, read, left int) []T {
+	if read == 0 {
 		return make([]T, 0, 4)
 	}
 	c.parts = append(c.parts, last)
 	c.total += len(last)
-	return make([]T, 0, max(16, c.total/8))
+	more := max(16, c.total/8)
+	if len(c.parts) == 1 {
+		more = max(more, min(left*c.total/read+1, 4*left/int(max(1, unsafe.Sizeof(last[0])))))
+	}
+	return make([]T, 0, more)
 }
 
 // join returns all elements.
 func (c *chunks[T]) join(last []T) []T {
-	if len(c.parts) == 0 {
+	switch {
+	case len(c.parts) == 0:
 		return last
+	// The guess was right: what came before it fits behind.
+	case len(c.parts) == 1 && cap(last)-len(last) >= c.total:
+		return slices.Insert(last, 0, c.parts[0]...)
 	}
 	return slices.Concat(append(c.parts, last)...)
 }

@@ -166,6 +166,9 @@ func FuzzRecord(f *testing.F) {
 		if err != nil || !bytes.Equal(out, b) {
 			t.Errorf("%x encodes to %x, %v", b, out, err)
 		}
+		if !wire.Encodes(&r, b) {
+			t.Errorf("%x is not its encoding", b)
+		}
 	})
 }
 
@@ -206,3 +209,45 @@ func (e *empties) Wire(c *wire.Codec) { wire.Vector(c, &e.l, func(*wire.Codec, *
 type fixed struct{ l []inner }
 
 func (f *fixed) Wire(c *wire.Codec) { wire.Vector(c, &f.l, wire.Struct) }
+
+// TestEncodes: every octet that differs, is missing or is too many, and every
+// field that differs, makes another encoding.
+func TestEncodes(t *testing.T) {
+	b, err := wire.Marshal(sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !wire.Encodes(sample(), b) {
+		t.Error("an encoding is not recognised")
+	}
+	if n := testing.AllocsPerRun(10, func() { wire.Encodes(sample(), b) }); n > 8 { // of the sample
+		t.Errorf("%v allocations", n)
+	}
+	for i := range b {
+		other := bytes.Clone(b)
+		other[i] ^= 1
+		if wire.Encodes(sample(), other) {
+			t.Errorf("octet %d is not compared", i)
+		}
+		if wire.Encodes(sample(), b[:i]) {
+			t.Errorf("%d octets of %d are enough", i, len(b))
+		}
+	}
+	if wire.Encodes(sample(), append(b, 0)) {
+		t.Error("one more octet is accepted")
+	}
+	for name, change := range map[string]func(*record){
+		"an element less":   func(r *record) { r.List = r.List[:2] },
+		"an element more":   func(r *record) { r.List = append(r.List, []byte{}) },
+		"another element":   func(r *record) { r.List[0] = []byte{2} },
+		"nothing optional":  func(r *record) { r.Maybe = nil },
+		"a shorter string":  func(r *record) { r.Bytes = r.Bytes[1:] },
+		"a wrong fixed one": func(r *record) { r.Maybe = &inner{[]byte("ab")} },
+	} {
+		r := sample()
+		change(r)
+		if wire.Encodes(r, b) {
+			t.Errorf("%s is not noticed", name)
+		}
+	}
+}

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
 // seedSize is the length of a signature key's seed in octets, for both schemes:
@@ -120,16 +122,48 @@ func (s *Suite) CheckSignatureKey(public []byte) error { return s.signature.chec
 // SignWithLabel signs content (RFC 9420, section 5.1.2). The name gets the
 // prefix "MLS 1.0 ". ECDSA signatures are deterministic and in DER.
 func (s *Suite) SignWithLabel(key SignatureKey, name string, content []byte) ([]byte, error) {
+	return s.SignContent(key, label("MLS 1.0 ", name, content))
+}
+
+// StartSignContent returns the start of a SignContent (RFC 9420, section 5.1.2):
+// what [Suite.SignWithLabel] signs for a content of n octets, which are to be
+// appended, and for which there is room.
+//
+//	struct {
+//	    opaque label<V> = "MLS 1.0 " + Label;
+//	    opaque content<V> = Content;
+//	} SignContent;
+func StartSignContent(name string, n int) ([]byte, error) {
+	return wire.Append(make([]byte, 0, 16+len(name)+n), &signContentStart{[]byte("MLS 1.0 " + name), n})
+}
+
+type signContentStart struct {
+	label []byte
+	n     int
+}
+
+func (s *signContentStart) Wire(c *wire.Codec) {
+	wire.Opaque(c, &s.label)
+	wire.Length(c, &s.n)
+}
+
+// SignContent signs a complete SignContent.
+func (s *Suite) SignContent(key SignatureKey, content []byte) ([]byte, error) {
 	if key.IsZero() {
 		return nil, fmt.Errorf("%w: absent signature key", ErrKey)
 	}
-	return s.signature.sign(key.m().signer, label("MLS 1.0 ", name, content))
+	return s.signature.sign(key.m().signer, content)
+}
+
+// VerifyContent is [Suite.VerifyWithLabel] for a complete SignContent.
+func (s *Suite) VerifyContent(public, content, signature []byte) error {
+	return s.signature.verify(public, content, signature)
 }
 
 // VerifyWithLabel fails with [ErrKey] if public is no key, and with
 // [ErrSignature] if the signature is not by it.
 func (s *Suite) VerifyWithLabel(public []byte, name string, content, signature []byte) error {
-	return s.signature.verify(public, label("MLS 1.0 ", name, content), signature)
+	return s.VerifyContent(public, label("MLS 1.0 ", name, content), signature)
 }
 
 type ed25519Scheme struct{}

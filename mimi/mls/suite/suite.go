@@ -118,16 +118,18 @@ func (s *Suite) Hash(data ...[]byte) []byte {
 	return h.Sum(nil)
 }
 
-// MAC is the HMAC of data (RFC 9420, section 5.1).
-func (s *Suite) MAC(key Secret, data []byte) []byte {
+// MAC is the HMAC of the concatenation of data (RFC 9420, section 5.1).
+func (s *Suite) MAC(key Secret, data ...[]byte) []byte {
 	m := hmac.New(newHash, key.Bytes())
-	m.Write(data)
+	for _, d := range data {
+		m.Write(d)
+	}
 	return m.Sum(nil)
 }
 
 // VerifyMAC compares tag with the MAC of data in constant time.
-func (s *Suite) VerifyMAC(key Secret, data, tag []byte) bool {
-	return subtle.ConstantTimeCompare(s.MAC(key, data), tag) == 1
+func (s *Suite) VerifyMAC(key Secret, tag []byte, data ...[]byte) bool {
+	return subtle.ConstantTimeCompare(s.MAC(key, data...), tag) == 1
 }
 
 // labelled is SignContent, EncryptContext and RefHashInput, which all have the

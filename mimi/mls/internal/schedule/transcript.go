@@ -11,9 +11,9 @@ import (
 var ErrTooManyPSKs = errors.New("schedule: more than 65535 pre-shared keys")
 
 // ConfirmedTranscriptHash continues the transcript with an encoded
-// ConfirmedTranscriptHashInput (RFC 9420, section 8.2).
-func ConfirmedTranscriptHash(s *suite.Suite, interim, input []byte) []byte {
-	return s.Hash(interim, input)
+// ConfirmedTranscriptHashInput, in any number of parts (RFC 9420, section 8.2).
+func ConfirmedTranscriptHash(s *suite.Suite, interim []byte, input ...[]byte) []byte {
+	return s.Hash(append([][]byte{interim}, input...)...)
 }
 
 // InterimTranscriptHash continues the transcript with a confirmation tag (RFC

@@ -21,6 +21,9 @@ var (
 	// ErrRotation reports a removing Commit that does more than remove, or one
 	// that leaves out what follows a rotation.
 	ErrRotation = errors.New("identity: Commit mixes a removal with something that needs its new key")
+	// ErrJoinerMetadata reports an external Commit that says something about the
+	// room, which its sender has not yet seen.
+	ErrJoinerMetadata = errors.New("identity: a joiner updates the room metadata")
 	// ErrAddForbidden reports an Add in a room that is entered by external Commit
 	// alone.
 	ErrAddForbidden = errors.New("identity: the room's policy forbids Adds")
@@ -123,9 +126,14 @@ func (f *CommitFacts) checkForm() error {
 	return nil
 }
 
-// checkMetadata makes the first non-removing Commit after a rotation re-encrypt
-// the room metadata. A joiner cannot: it has not yet seen the room.
+// checkMetadata makes the first non-removing Commit of a member after a rotation
+// re-encrypt the room metadata. A joiner cannot: it has not yet seen the room. And it
+// must not: the room's policy lets whoever re-encrypts pass, since nobody but members
+// can see whether the name is still the same.
 func (f *CommitFacts) checkMetadata() error {
+	if f.External && f.NewMetadata != nil {
+		return ErrJoinerMetadata
+	}
 	if f.NewMetadata != nil {
 		if *f.NewMetadata != f.Newest {
 			return fmt.Errorf("%w: room metadata of %d, newest is %d", ErrNotNewest, *f.NewMetadata, f.Newest)

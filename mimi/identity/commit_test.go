@@ -65,6 +65,7 @@ func TestCommitRules(t *testing.T) {
 		"metadata of an old generation":       {facts{Metadata: gen(7), NewMetadata: gen(3)}, nil, identity.ErrNotNewest},
 		"metadata is re-encrypted first":      {facts{Metadata: gen(3)}, nil, identity.ErrRotation},
 		"metadata waits for a removal":        {facts{Metadata: gen(3), Removes: true, HasPath: true}, nil, nil},
+		"metadata of a joiner":                {facts{Metadata: gen(3), NewMetadata: gen(7), External: true, HasPath: true, JoinPSKs: psk}, aad(key), identity.ErrJoinerMetadata},
 		"metadata waits for a joiner":         {facts{Metadata: gen(3), External: true, HasPath: true, JoinPSKs: psk}, aad(key), nil},
 		"join":                                {facts{External: true, HasPath: true, JoinPSKs: psk}, aad(key), nil},
 		"join without entry":                  {facts{External: true, HasPath: true, JoinPSKs: psk}, nil, identity.ErrAddAAD},

@@ -321,6 +321,7 @@ func rotationCases() []Case {
 		by("a removing Commit carries no own entry", Alice, identity.ErrAddAAD, Remove(Carol), OwnEntry),
 		by("a removing Commit does not update 0x8D46", Alice, identity.ErrRotation, Remove(Carol), Rename("another name")),
 		by("the first Commit after a rotation re-encrypts 0x8D46", Bob, identity.ErrRotation, Add(Dave), func(d *Draft) { d.KeepMetadata = true }).in(rotated),
+		joining("a joiner does not update 0x8D46", identity.ErrJoinerMetadata, Rename("what a joiner says")).in(rotated),
 		by("0x8D46 is under the newest generation", Bob, identity.ErrNotNewest, Propose(func(w *World, n *Node) mls.ProposalBody {
 			key := n.Ring.Newest()
 			key.Generation++

@@ -34,11 +34,12 @@ type gateway struct {
 	w      *world
 	domain string
 	stores *storetest.Stores
-	hub    *hub.Hub
-	client *client.Client
-	people map[string]string
+	// The test's own goroutine starts the gateway anew and uses what it has started;
+	// all others are given it by [network.to].
+	running
 
 	mu     sync.Mutex
+	people map[string]string
 	events []*client.Event
 	grown  chan struct{}
 	// down makes the gateway unreachable for others; fail fails deliveries of
@@ -49,12 +50,20 @@ type gateway struct {
 	lose func(body []byte) bool
 }
 
+// running is a gateway from one start to the next.
+type running struct {
+	hub    *hub.Hub
+	client *client.Client
+}
+
 func newWorld(t *testing.T, domains ...string) *world {
 	w := &world{t: t, clock: mimi.NewManualClock(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)), gateways: map[string]*gateway{}}
 	for _, domain := range domains {
 		g := &gateway{w: w, domain: domain, stores: storetest.New(), people: map[string]string{}, grown: make(chan struct{})}
 		w.gateways[domain] = g
-		g.start()
+	}
+	for _, domain := range domains {
+		w.gateways[domain].start()
 	}
 	t.Cleanup(func() {
 		for _, g := range w.gateways {
@@ -73,7 +82,7 @@ func (g *gateway) start() {
 		g.w.t.Fatal(err)
 	}
 	var c *client.Client
-	g.hub, err = hub.New(hub.Config{
+	h, err := hub.New(hub.Config{
 		Domain: g.domain, Store: g.stores.Hub, Queue: g.stores.Hub, Notifier: network{g}, KeyMaterial: network{g},
 		Key:   func(id suite.ID) (suite.SignatureKey, error) { return c.HubKey(id) },
 		Clock: g.w.clock, Random: rand.Reader, Log: log,
@@ -85,17 +94,17 @@ func (g *gateway) start() {
 		Domain: g.domain, Suite: s, Store: g.stores.Client,
 		Packages: g.stores.People, Replays: g.stores.People, KeyPackages: g.stores.People, Privates: g.stores.People,
 		Nonces: g.stores.People, Pseudonyms: g.stores.People, Pins: g.stores.People,
-		Hub: network{g}, OwnHub: g.hub, Peers: network{g}, People: g, Sink: g,
+		Hub: network{g}, OwnHub: h, Peers: network{g}, People: g, Sink: g,
 		Clock: g.w.clock, Random: rand.Reader, Log: log,
 	})
 	if err != nil {
 		g.w.t.Fatal(err)
 	}
-	g.client = c
+	g.set(func(g *gateway) { g.running = running{h, c} })
 	if err := c.Start(g.w.t.Context()); err != nil {
 		g.w.t.Fatal(err)
 	}
-	if err := g.hub.Start(g.w.t.Context()); err != nil {
+	if err := h.Start(g.w.t.Context()); err != nil {
 		g.w.t.Fatal(err)
 	}
 }
@@ -114,6 +123,8 @@ func (l testLog) Write(b []byte) (int, error) {
 
 // Lookup implements [client.People].
 func (g *gateway) Lookup(_ context.Context, localpart string) (string, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	name, ok := g.people[localpart]
 	if !ok {
 		return "", client.ErrNoPerson
@@ -173,7 +184,7 @@ func (g *gateway) seen() string {
 // person makes an account.
 func (g *gateway) person(localpart, name string) mimi.URI {
 	g.w.t.Helper()
-	g.people[localpart] = name
+	g.set(func(g *gateway) { g.people[localpart] = name })
 	u, err := g.client.Provision(g.w.t.Context(), localpart, name)
 	if err != nil {
 		g.w.t.Fatal(err)
@@ -184,17 +195,17 @@ func (g *gateway) person(localpart, name string) mimi.URI {
 // network is how a gateway reaches others.
 type network struct{ g *gateway }
 
-func (n network) to(domain string) (*gateway, error) {
+func (n network) to(domain string) (running, error) {
 	g, ok := n.g.w.gateways[domain]
 	if !ok {
-		return nil, fmt.Errorf("no provider at %s", domain)
+		return running{}, fmt.Errorf("no provider at %s", domain)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.down {
-		return nil, fmt.Errorf("%s is down", domain)
+		return running{}, fmt.Errorf("%s is down", domain)
 	}
-	return g, nil
+	return g.running, nil
 }
 
 // pass sends a message through its encoding.
@@ -234,17 +245,16 @@ func exchange[Q, A any, PQ interface {
 }
 
 func (n network) Notify(ctx context.Context, domain string, room mimi.URI, body []byte) error {
-	g, err := n.to(domain)
+	to, err := n.to(domain)
 	if err != nil {
 		return err
 	}
-	g.mu.Lock()
-	lost := g.lose != nil && g.lose(body)
-	g.mu.Unlock()
+	lost := false
+	n.g.w.gateways[domain].set(func(g *gateway) { lost = g.lose != nil && g.lose(body) })
 	if lost {
 		return nil
 	}
-	return g.client.Notify(ctx, n.g.domain, room, body)
+	return to.client.Notify(ctx, n.g.domain, room, body)
 }
 
 func (n network) KeyMaterial(ctx context.Context, req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {

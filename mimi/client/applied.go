@@ -99,10 +99,31 @@ func (c *Client) applied(ctx context.Context, r *room, result *mls.CommitResult,
 			return err
 		}
 	}
+	if err := c.passedOver(r, t); err != nil {
+		return err
+	}
 	uri := r.uri()
 	t.then(func(ctx context.Context) { c.outbox.wake(uri) })
 	if len(added) > 0 {
 		t.then(func(ctx context.Context) { c.introduce(ctx, uri) })
+	}
+	return nil
+}
+
+// passedOver ends what own leaves have asked in the last epoch, and lets those ask
+// again whom the commit has not removed.
+func (c *Client) passedOver(r *room, t *told) error {
+	for i := range r.leaves {
+		if err := r.putLeave(i, nil); err != nil {
+			return err
+		}
+	}
+	uri := r.uri()
+	for _, l := range r.own {
+		if l.State == LeafLeaving {
+			t.then(func(ctx context.Context) { c.leaveAgain(ctx, uri) })
+			return nil
+		}
 	}
 	return nil
 }
@@ -213,23 +234,26 @@ func (r *room) replaced(result *mls.CommitResult, gone mls.Member) bool {
 
 // ownGone ends the membership of the account at a leaf.
 func (c *Client) ownGone(ctx context.Context, r *room, index mls.LeafIndex, actor Person, accepted time.Time, t *told) error {
-	for account, l := range r.own {
-		if mls.LeafIndex(l.Index) != index {
-			continue
-		}
-		delete(r.own, account)
-		if err := c.cfg.Store.DeleteLeaf(ctx, r.uri(), account); err != nil {
-			return err
-		}
-		if l.State == LeafLeaving {
-			actor = Person{User: account, Local: true}
-		}
-		if err := c.tell(ctx, t, &Event{Kind: EventGone, Time: accepted, Account: account, Room: r.uri(), Actor: actor}); err != nil {
-			return err
-		}
-		return c.disconnected(ctx, r, account)
+	own, ok := r.ownAt(index)
+	if !ok {
+		return nil
 	}
-	return nil
+	return c.out(ctx, r, own, actor, accepted, t)
+}
+
+// out ends a membership. Who leaves has done so by themselves, whoever committed it.
+func (c *Client) out(ctx context.Context, r *room, own *Leaf, actor Person, at time.Time, t *told) error {
+	delete(r.own, own.Account)
+	if err := c.cfg.Store.DeleteLeaf(ctx, r.uri(), own.Account); err != nil {
+		return err
+	}
+	if own.State == LeafLeaving {
+		actor = Person{User: own.Account, Local: true}
+	}
+	if err := c.tell(ctx, t, &Event{Kind: EventGone, Time: at, Account: own.Account, Room: r.uri(), Actor: actor}); err != nil {
+		return err
+	}
+	return c.disconnected(ctx, r, own.Account)
 }
 
 // gone ends a room in which no account is left.

@@ -35,11 +35,11 @@ func (e *errAgain) Error() string {
 func (c *Client) commit(ctx context.Context, uri, account mimi.URI, build func(ctx context.Context, r *room, own *Leaf) (*mls.CommitOptions, error)) error {
 	for range c.cfg.Limits.Attempts {
 		err := c.withRoom(ctx, uri, func(r *room) error {
-			own, err := r.speaker(account)
-			if err != nil {
+			if err := c.settleRoom(ctx, r); err != nil {
 				return err
 			}
-			if err := c.settleRoom(ctx, r); err != nil {
+			own, err := r.speaker(account)
+			if err != nil {
 				return err
 			}
 			opts, err := build(ctx, r, own)
@@ -162,8 +162,8 @@ func (c *Client) merge(ctx context.Context, r *room, pending *mls.PendingCommit,
 	})
 }
 
-// settle gets an answer for a commit that was sent without one: before a crash,
-// or because the hub could not be reached.
+// settle gets an answer for what was sent without one, before a crash or because
+// the hub could not be reached, and goes on with what was not finished.
 func (c *Client) settle(ctx context.Context, uri mimi.URI) {
 	err := c.withRoom(ctx, uri, func(r *room) error { return c.settleRoom(ctx, r) })
 	_, again := errors.AsType[*errAgain](err)
@@ -172,21 +172,19 @@ func (c *Client) settle(ctx context.Context, uri mimi.URI) {
 		c.later(uri, c.cfg.Limits.MaxBackoff/4, c.settle)
 		return
 	}
+	c.leaveAgain(ctx, uri)
 	c.planRemovals(ctx, uri)
 }
 
-// settleRoom is settle on a locked room. A commit that lost is given up: its
-// author has been told.
+// settleRoom is settle on a locked room. What was refused is given up: its author
+// has been told.
 func (c *Client) settleRoom(ctx context.Context, r *room) error {
-	pending := r.group.Pending()
-	if pending == nil {
-		return nil
+	if pending := r.group.Pending(); pending != nil {
+		if err := ignore(c.submitCommit(ctx, r, pending), ErrDenied); err != nil {
+			return err
+		}
 	}
-	err := c.submitCommit(ctx, r, pending)
-	if errors.Is(err, ErrDenied) {
-		return nil
-	}
-	return err
+	return ignore(c.settleLeaves(ctx, r), ErrDenied)
 }
 
 // waiters are goroutines that wait for rooms to reach epochs, and for messages to

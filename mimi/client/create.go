@@ -57,10 +57,8 @@ func (c *Client) newRoom(ctx context.Context, account mimi.URI, kind RoomKind, p
 	if err != nil {
 		return nil, err
 	}
-	r := &room{
-		record: &Room{URI: uri, Kind: kind, Creator: account}, suite: c.cfg.Suite, rules: mmr.NewRules(nil),
-		own: map[mimi.URI]*Leaf{account: {Room: uri, Account: account, State: LeafJoined}}, members: map[mls.LeafIndex]*Member{},
-	}
+	r := emptyRoom(&Room{URI: uri, Kind: kind, Creator: account}, c.cfg.Suite)
+	r.own[account] = &Leaf{Room: uri, Account: account, State: LeafJoined}
 	if err := r.setRing(ring); err != nil {
 		return nil, err
 	}

@@ -163,9 +163,7 @@ func (c *Client) processed(ctx context.Context, r *room, result *mls.Result, acc
 	case result.Application != nil:
 		return c.received(ctx, r, result.Application, accepted, t)
 	default:
-		uri := r.uri()
-		t.then(func(ctx context.Context) { c.planRemovals(ctx, uri) })
-		return nil
+		return c.proposalsPending(ctx, r, accepted, t)
 	}
 }
 

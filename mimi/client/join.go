@@ -26,10 +26,7 @@ func (c *Client) joinConnection(ctx context.Context, account mimi.URI, request *
 	if err != nil {
 		return nil, err
 	}
-	r := &room{
-		record: &Room{URI: request.Room(), Kind: RoomConnection}, suite: request.Suite(), rules: mmr.NewRules(nil),
-		own: map[mimi.URI]*Leaf{}, members: map[mls.LeafIndex]*Member{},
-	}
+	r := emptyRoom(&Room{URI: request.Room(), Kind: RoomConnection}, request.Suite())
 	if err := r.setRing(ring); err != nil {
 		return nil, err
 	}

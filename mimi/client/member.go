@@ -12,7 +12,6 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
-	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
 )
 
@@ -215,114 +214,9 @@ func (c *Client) Join(ctx context.Context, account, uri mimi.URI) error {
 	})
 	if err == nil {
 		c.spawn(func(ctx context.Context) { c.sendProfile(ctx, account, uri) })
+		c.planRemovals(ctx, uri) // it may commit them now
 	}
 	return err
-}
-
-// Leave takes an account out of a room, or declines an invitation: its leaf asks
-// to be removed, and another member commits that. What the account has said before
-// is sent first, if the hub can be reached.
-func (c *Client) Leave(ctx context.Context, account, uri mimi.URI) error {
-	if err := c.flush(ctx, account, uri); err != nil {
-		return err
-	}
-	for range c.cfg.Limits.Attempts {
-		err := c.withRoom(ctx, uri, func(r *room) error {
-			l, ok := r.own[account]
-			if !ok {
-				return ErrNotMember
-			}
-			if err := c.settleRoom(ctx, r); err != nil {
-				return err
-			}
-			return c.proposeLeaving(ctx, r, l)
-		})
-		again, ok := errors.AsType[*errAgain](err)
-		if !ok {
-			if err == nil {
-				c.planRemovals(ctx, uri)
-			}
-			return err
-		}
-		if err := c.waitEpoch(ctx, uri, again.epoch); err != nil {
-			return err
-		}
-	}
-	return ErrBusy
-}
-
-// abandon drops a room whose only member leaves. The hub has closed it: nobody is
-// there to commit that.
-func (c *Client) abandon(ctx context.Context, r *room, account mimi.URI) error {
-	return c.inRoom(ctx, r, func(ctx context.Context, t *told) error {
-		r.record.Left = true
-		if err := c.cfg.Store.PutRoom(ctx, r.record); err != nil {
-			return err
-		}
-		delete(r.own, account)
-		if err := c.cfg.Store.DeleteLeaf(ctx, r.uri(), account); err != nil {
-			return err
-		}
-		if err := c.disconnected(ctx, r, account); err != nil {
-			return err
-		}
-		return c.tell(ctx, t, &Event{
-			Kind: EventGone, Time: c.cfg.Clock.Now(), Account: account, Room: r.uri(), Actor: Person{User: account, Local: true},
-		})
-	})
-}
-
-// proposeLeaving sends the proposals that take an account out of a room: its leaf
-// and its place in the participant list.
-func (c *Client) proposeLeaving(ctx context.Context, r *room, own *Leaf) error {
-	tbs, ok := r.public().Leaf(mls.LeafIndex(own.Index))
-	if !ok {
-		return ErrNotMember
-	}
-	if slices.Contains(mmr.Leaving(r.proposed()), mls.LeafIndex(own.Index)) {
-		return nil // on its way
-	}
-	index, ok := r.public().State().Find(tbs.UserPseudonym)
-	if !ok {
-		return ErrNotMember
-	}
-	update, err := rules.ParticipantListUpdate{Removed: []uint32{index}}.Operation()
-	if err != nil {
-		return err
-	}
-	var messages []mls.MLSMessage
-	for _, body := range []mls.ProposalBody{
-		&mls.SelfRemove{},
-		&mls.AppDataUpdate{Component: mls.ComponentID(update.ID), Operation: mls.AppDataUpdateUpdate, Update: update.Data},
-	} {
-		m, _, err := r.group.Propose(ctx, mls.LeafIndex(own.Index), body, mls.AuthenticatedData{})
-		if err != nil {
-			return denied(err)
-		}
-		messages = append(messages, mls.MLSMessage{PublicMessage: m})
-	}
-	call, cancel := c.call(ctx)
-	defer cancel()
-	_, err = c.cfg.Hub.Update(call, r.uri(), &protocol.UpdateRequest{ProposalOrCommit: messages[0], MoreProposals: messages[1:]})
-	if err != nil {
-		// The proposals are not stored: the room is read again without them.
-		verdict := hubVerdict(err)
-		switch {
-		case verdict == nil:
-			return unreachable(err)
-		case len(r.members) > 1 || !errors.Is(verdict, ErrDenied):
-			return verdict
-		} // a hub that does not know a room of one is right
-	}
-	if len(r.members) == 1 {
-		return c.abandon(ctx, r, own.Account)
-	}
-	leaving := *own
-	leaving.State = LeafLeaving
-	return c.inRoom(ctx, r, func(ctx context.Context, _ *told) error {
-		r.own[own.Account] = &leaving
-		return c.cfg.Store.PutLeaf(ctx, &leaving)
-	})
 }
 
 // planRemovals decides when this gateway commits the removals that are pending in

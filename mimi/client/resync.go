@@ -9,7 +9,6 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/internal/cache"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
-	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
 )
 
 // resync joins a room anew whose group cannot follow its hub any more: because
@@ -50,9 +49,7 @@ func (c *Client) resync(ctx context.Context, uri mimi.URI) error {
 // rejoin makes a room anew: with the first account's external Commit, and those of
 // the others in the group that this makes.
 func (c *Client) rejoin(ctx context.Context, old *room) (*room, error) {
-	r := &room{
-		record: old.record, suite: old.suite, rules: mmr.NewRules(nil), own: map[mimi.URI]*Leaf{}, members: map[mls.LeafIndex]*Member{},
-	}
+	r := emptyRoom(old.record, old.suite)
 	for account, l := range old.own {
 		kept := *l
 		r.own[account] = &kept

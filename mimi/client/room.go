@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
@@ -29,8 +29,19 @@ type room struct {
 	own map[mimi.URI]*Leaf
 	// members are all leaves, local ones included.
 	members map[mls.LeafIndex]*Member
+	// leaves are own leaves that have asked for their removal.
+	leaves map[mls.LeafIndex]*leave
 	// rows are changes beside the group's that are not stored.
 	rows []mls.Row
+}
+
+// emptyRoom returns a room in which nobody is.
+func emptyRoom(record *Room, s *suite.Suite) *room {
+	return &room{
+		record: record, suite: s, rules: mmr.NewRules(nil),
+		own: map[mimi.URI]*Leaf{}, members: map[mls.LeafIndex]*Member{},
+		leaves: map[mls.LeafIndex]*leave{},
+	}
 }
 
 // A leaf is the identity of a leaf that an account is about to have.
@@ -122,7 +133,7 @@ func (c *Client) loadRoom(ctx context.Context, uri mimi.URI) (*room, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client: load a room: %w", err)
 	}
-	r := &room{record: record, suite: c.cfg.Suite, rules: mmr.NewRules(nil)}
+	r := emptyRoom(record, c.cfg.Suite)
 	if err := c.openRoom(r, rows); err != nil {
 		return nil, fmt.Errorf("client: load a room: %w", err)
 	}
@@ -135,13 +146,7 @@ func (c *Client) openRoom(r *room, rows []mls.Row) error {
 	if err != nil {
 		return err
 	}
-	rows = slices.DeleteFunc(rows, func(row mls.Row) bool {
-		if row.Key == rowKeys {
-			err = wire.Unmarshal(row.Value, &r.ring)
-		}
-		return row.Key == rowKeys
-	})
-	if err != nil {
+	if rows, err = r.read(rows); err != nil {
 		return err
 	}
 	cfg := c.groupConfig(r.rules, r.suite, identity.GroupID(r.uri()), &r.ring)
@@ -156,13 +161,30 @@ func (c *Client) openRoom(r *room, rows []mls.Row) error {
 	return nil
 }
 
+// read takes the client's own rows out of those of a room, and returns the others.
+func (r *room) read(rows []mls.Row) (others []mls.Row, err error) {
+	for _, row := range rows {
+		switch {
+		case row.Key == rowKeys:
+			err = wire.Unmarshal(row.Value, &r.ring)
+		case strings.HasPrefix(row.Key, rowLeave):
+			err = r.readLeave(row)
+		default:
+			others = append(others, row)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return others, nil
+}
+
 // loadPeople reads who is in a room.
 func (c *Client) loadPeople(ctx context.Context, r *room) error {
 	leaves, err := c.cfg.Store.Leaves(ctx, r.uri())
 	if err != nil {
 		return fmt.Errorf("client: load a room: %w", err)
 	}
-	r.own = make(map[mimi.URI]*Leaf, len(leaves))
 	for _, l := range leaves {
 		r.own[l.Account] = l
 	}
@@ -170,7 +192,6 @@ func (c *Client) loadPeople(ctx context.Context, r *room) error {
 	if err != nil {
 		return fmt.Errorf("client: load a room: %w", err)
 	}
-	r.members = make(map[mls.LeafIndex]*Member, len(members))
 	for _, m := range members {
 		r.members[mls.LeafIndex(m.Index)] = m
 	}

@@ -169,11 +169,11 @@ func (c *Client) nextOutgoing(ctx context.Context, uri mimi.URI) (*Outgoing, err
 func (c *Client) encrypt(ctx context.Context, out *Outgoing) error {
 	for range c.cfg.Limits.Attempts {
 		err := c.withRoom(ctx, out.Room, func(r *room) error {
-			own, err := r.speaker(out.Account)
-			if err != nil {
+			if err := c.settleRoom(ctx, r); err != nil {
 				return err
 			}
-			if err := c.settleRoom(ctx, r); err != nil {
+			own, err := r.speaker(out.Account)
+			if err != nil {
 				return err
 			}
 			// RFC 9420, section 12.4: what is pending is committed first.

@@ -186,10 +186,7 @@ func (c *Client) joinWelcome(ctx context.Context, uri mimi.URI, m *protocol.Fano
 	if m.RatchetTree.Representation != protocol.TreeFull {
 		return nil, nil, fmt.Errorf("%w: the Welcome has no tree", protocol.ErrMalformed)
 	}
-	r := &room{
-		record: &Room{URI: uri, Kind: RoomGroup}, suite: c.cfg.Suite, rules: mmr.NewRules(nil),
-		own: map[mimi.URI]*Leaf{}, members: map[mls.LeafIndex]*Member{},
-	}
+	r := emptyRoom(&Room{URI: uri, Kind: RoomGroup}, c.cfg.Suite)
 	groupID := identity.GroupID(uri)
 	cfg := c.groupConfig(r.rules, r.suite, groupID, &r.ring)
 	var joined *mls.Joined

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -48,6 +49,8 @@ type gateway struct {
 	fail func(*client.Event) error
 	// lose makes a notify request that comes in vanish, as if it had been taken.
 	lose func(body []byte) bool
+	// mute keeps the hub's answer to an update from this gateway.
+	mute func(*protocol.UpdateRequest) bool
 }
 
 // running is a gateway from one start to the next.
@@ -272,10 +275,18 @@ func (n network) Update(ctx context.Context, room mimi.URI, req *protocol.Update
 	if err != nil {
 		return nil, err
 	}
-	return exchange(req, func(req *protocol.UpdateRequest) (*protocol.UpdateRoomResponse, error) {
+	answer, err := exchange(req, func(req *protocol.UpdateRequest) (*protocol.UpdateRoomResponse, error) {
 		return g.hub.Update(ctx, n.g.domain, room, req)
 	})
+	n.g.set(func(g *gateway) {
+		if g.mute != nil && g.mute(req) {
+			answer, err = nil, errAnswerLost
+		}
+	})
+	return answer, err
 }
+
+var errAnswerLost = errors.New("the answer was lost")
 
 func (n network) SubmitMessage(ctx context.Context, room mimi.URI, req *protocol.SubmitMessageRequest) (*protocol.SubmitMessageResponse, error) {
 	g, err := n.to(room.Domain)
@@ -437,4 +448,27 @@ func (w *world) join(account, room mimi.URI) *client.Event {
 		w.t.Fatal(err)
 	}
 	return e
+}
+
+// everything says of every notify request that it is lost.
+func everything([]byte) bool { return true }
+
+// keep says of every notify request that it is lost, and keeps it.
+func keep(kept *[][]byte) func([]byte) bool {
+	return func(body []byte) bool {
+		*kept = append(*kept, body)
+		return true
+	}
+}
+
+// hears gives the gateway notify requests that were kept from it.
+func (g *gateway) hears(hub string, room mimi.URI, kept *[][]byte) {
+	g.w.t.Helper()
+	var bodies [][]byte
+	g.set(func(g *gateway) { g.lose, bodies = nil, *kept })
+	for _, body := range bodies {
+		if err := g.client.Notify(g.w.t.Context(), hub, room, body); err != nil {
+			g.w.t.Fatal(err)
+		}
+	}
 }

@@ -94,6 +94,9 @@ func (c *Client) submitCommit(ctx context.Context, r *room, pending *mls.Pending
 		return unreachable(err)
 	}
 	if own := r.entering(); own != nil {
+		if _, rejoins := r.former[own.Account]; rejoins {
+			return verdict // [Client.resync] tries again
+		}
 		return errors.Join(verdict, c.notEntered(ctx, r, own))
 	}
 	r.group.Discard()
@@ -165,12 +168,22 @@ func (c *Client) merge(ctx context.Context, r *room, pending *mls.PendingCommit,
 // settle gets an answer for what was sent without one, before a crash or because
 // the hub could not be reached, and goes on with what was not finished.
 func (c *Client) settle(ctx context.Context, uri mimi.URI) {
-	err := c.withRoom(ctx, uri, func(r *room) error { return c.settleRoom(ctx, r) })
+	rejoins := false
+	err := c.withRoom(ctx, uri, func(r *room) error {
+		err := c.settleRoom(ctx, r)
+		rejoins = len(r.former) > 0
+		return err
+	})
 	_, again := errors.AsType[*errAgain](err)
 	if err != nil && !again && !errors.Is(err, ErrNotMember) && ctx.Err() == nil {
 		c.cfg.Log.WarnContext(ctx, "a commit has no answer yet, will try again", "room", uri, "err", err)
 		c.later(uri, c.cfg.Limits.MaxBackoff/4, c.settle)
 		return
+	}
+	if rejoins {
+		if err := c.resync(ctx, uri); err != nil && ctx.Err() == nil {
+			c.cfg.Log.WarnContext(ctx, "could not join a room anew", "room", uri, "err", err)
+		}
 	}
 	c.leaveAgain(ctx, uri)
 	c.planRemovals(ctx, uri)

@@ -100,15 +100,17 @@ func (c *Client) workInbox(ctx context.Context, uri mimi.URI) (more bool, err er
 // errLostTrack reports a room whose group cannot follow its hub any more.
 var errLostTrack = errors.New("client: lost track of the room")
 
-// recover drops a request that cannot be followed, and joins the room anew.
+// recover joins the room anew because of a request that cannot be followed, and
+// then drops it. The request stays as long as it takes: it is what is left of the
+// knowledge that something is missing.
 func (c *Client) recover(ctx context.Context, uri mimi.URI, in *Incoming) error {
-	if err := c.cfg.Store.DeleteIncoming(ctx, in.Seq); err != nil {
+	err := c.resync(ctx, uri)
+	if errors.Is(err, ErrLost) {
+		c.cfg.Log.ErrorContext(ctx, "the room is lost", "room", uri, "err", err)
+	} else if err := ignore(err, ErrNotMember); err != nil {
 		return err
 	}
-	if err := c.resync(ctx, uri); err != nil && ctx.Err() == nil {
-		c.cfg.Log.ErrorContext(ctx, "the room is lost", "room", uri, "err", err)
-	}
-	return nil
+	return c.cfg.Store.DeleteIncoming(ctx, in.Seq)
 }
 
 // process applies one message of the hub to a room, or makes the room if it is a
@@ -143,7 +145,7 @@ func (c *Client) process(ctx context.Context, uri mimi.URI, r *room, m *protocol
 func (c *Client) unprocessed(ctx context.Context, r *room, err error) error {
 	switch {
 	case errors.Is(err, mls.ErrEpochFuture), errors.Is(err, mls.ErrConfirmationTag), errors.Is(err, mls.ErrPathSecret),
-		errors.Is(err, mls.ErrUnknownProposal):
+		errors.Is(err, mls.ErrUnknownProposal), errors.Is(err, mls.ErrNoSecrets):
 		return fmt.Errorf("%w: %w", errLostTrack, err)
 	case errors.Is(err, mls.ErrPolicy):
 		// The hub accepted what the rules forbid: its state is not ours any more.

@@ -154,8 +154,7 @@ func (c *Client) enter(ctx context.Context, r *room, me *leaf, info *protocol.Gr
 	if err != nil {
 		return denied(err)
 	}
-	own := &Leaf{Room: r.uri(), Account: me.account, State: LeafEntering}
-	r.own[me.account] = own
+	r.own[me.account] = &Leaf{Room: r.uri(), Account: me.account, State: LeafEntering}
 	err = c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
 		if err := before(ctx); err != nil {
 			return err
@@ -246,6 +245,12 @@ func (c *Client) entered(ctx context.Context, r *room, result *mls.CommitResult,
 	}
 	joined := *own
 	joined.Index, joined.State = uint32(result.Committer), LeafJoined
+	if f, ok := r.former[own.Account]; ok {
+		joined.State, joined.AddedBy = f.state, f.addedBy
+		if err := c.rejoined(ctx, r, f, t); err != nil {
+			return err
+		}
+	}
 	r.own[own.Account] = &joined
 	if err := c.cfg.Store.PutLeaf(ctx, &joined); err != nil {
 		return err

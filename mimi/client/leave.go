@@ -105,6 +105,9 @@ func (c *Client) proposeLeaving(ctx context.Context, r *room, account mimi.URI) 
 	if err := c.settleRoom(ctx, r); err != nil {
 		return err
 	}
+	if _, rejoins := r.former[account]; rejoins {
+		return ErrBusy
+	}
 	own, ok := r.own[account]
 	if !ok || own.State == LeafEntering {
 		return ErrNotMember
@@ -280,7 +283,8 @@ func (c *Client) leaveAgain(ctx context.Context, uri mimi.URI) {
 	err := c.withRoom(ctx, uri, func(r *room) error {
 		leaving := mmr.Leaving(r.proposed())
 		for _, l := range r.accounts() {
-			if l.State == LeafLeaving && !slices.Contains(leaving, mls.LeafIndex(l.Index)) {
+			_, rejoins := r.former[l.Account]
+			if l.State == LeafLeaving && !rejoins && !slices.Contains(leaving, mls.LeafIndex(l.Index)) {
 				left = append(left, l.Account)
 			}
 		}

@@ -235,7 +235,9 @@ func (c *Client) planRemovals(ctx context.Context, uri mimi.URI) {
 			case slices.Contains(leaving, i):
 			case r.committer(i) != nil:
 				pending = true
-				wait = min(time.Duration(rank)*c.cfg.Limits.RemovalStep, c.cfg.Limits.MaxRemoval)
+				if len(r.former) == 0 { // accounts that join anew wait for nothing else
+					wait = min(time.Duration(rank)*c.cfg.Limits.RemovalStep, c.cfg.Limits.MaxRemoval)
+				}
 				return nil
 			default:
 				rank++

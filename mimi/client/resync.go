@@ -1,96 +1,298 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/internal/cache"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
+
+// rowFormer is the row of a room with the leaves that its accounts replace, sealed.
+const rowFormer = "client/former"
+
+// A formerLeaf is one that its account replaces by an external Commit. It is kept
+// until the hub has accepted that: it is what shows the hub that the account is a
+// member, and the group that it was in is gone by then.
+//
+//	struct {
+//	    IdentifierUri account;
+//	    uint32 index;
+//	    uint8 state;                   /* LeafState that the new leaf gets */
+//	    optional<IdentifierUri> added_by;
+//	    Credential credential;
+//	    opaque seed<V>;                /* of the leaf's signature key */
+//	} formerLeaf;
+type formerLeaf struct {
+	account    mimi.URI
+	index      mls.LeafIndex
+	state      LeafState
+	addedBy    mimi.URI
+	credential mls.Credential
+	seed       suite.Secret
+}
+
+// Wire implements [wire.Message].
+func (f *formerLeaf) Wire(c *wire.Codec) {
+	f.account.Wire(c)
+	wire.Uint32(c, &f.index)
+	wire.Uint8(c, &f.state)
+	f.addedBy.WireOptional(c)
+	f.credential.Wire(c)
+	f.seed.Wire(c)
+}
+
+// formerLeaves is formerLeaf leaves<V>.
+type formerLeaves []*formerLeaf
+
+// Wire implements [wire.Message].
+func (l *formerLeaves) Wire(c *wire.Codec) {
+	wire.Vector(c, (*[]*formerLeaf)(l), func(c *wire.Codec, f **formerLeaf) {
+		if *f == nil {
+			*f = &formerLeaf{}
+		}
+		(*f).Wire(c)
+	})
+}
+
+// formerLeaves returns the leaves that are to be replaced, in the order of their
+// accounts.
+func (r *room) formerLeaves() formerLeaves {
+	return slices.SortedFunc(maps.Values(r.former), func(a, b *formerLeaf) int {
+		return strings.Compare(a.account.String(), b.account.String())
+	})
+}
+
+// putFormer notes the leaf that an account replaces, or with nil that it does not.
+func (r *room) putFormer(account mimi.URI, f *formerLeaf) error {
+	if f == nil {
+		delete(r.former, account)
+	} else {
+		r.former[account] = f
+	}
+	row := mls.Row{Key: rowFormer, Secret: true}
+	if all := r.formerLeaves(); len(all) > 0 {
+		var err error
+		if row.Value, err = wire.Marshal(&all); err != nil {
+			return err
+		}
+	}
+	r.rows = append(r.rows, row)
+	return nil
+}
+
+// readFormer reads the row of the leaves that are to be replaced.
+func (r *room) readFormer(row mls.Row) error {
+	var all formerLeaves
+	if err := wire.Unmarshal(row.Value, &all); err != nil {
+		return fmt.Errorf("row %s: %w", row.Key, err)
+	}
+	for _, f := range all {
+		r.former[f.account] = f
+	}
+	return nil
+}
+
+// errCaughtUp reports a room that is where its hub is: what was missing has come.
+var errCaughtUp = errors.New("client: the room has caught up")
+
+// errExpelled reports an account that its hub does not count among the members of
+// the room.
+var errExpelled = errors.New("client: the hub knows no such member")
 
 // resync joins a room anew whose group cannot follow its hub any more: because
 // messages are missing, or because a member's commit was invalid for everyone. Each
 // account of the room replaces its leaf by an external Commit
 // (docs/mmr-profile.md, section 1). Messages that were sent in between are lost,
-// and people are told so. It fails with [ErrLost] if the newest wrapper key is not
-// known: then a member has to add the accounts again.
+// and people are told so. Accounts that are not in the room any more are told that.
+//
+// It fails with [ErrLost] if the newest wrapper key is not known: then a member has
+// to add the accounts again. While others change the room, or a removal is pending,
+// it fails with [ErrBusy]. What it has begun then, [Client.settle] ends.
 func (c *Client) resync(ctx context.Context, uri mimi.URI) error {
-	return c.rooms.With(uri, func(slot *cache.Slot[room]) error {
-		old := slot.Value
-		if old == nil {
-			var err error
-			if old, err = c.loadRoom(ctx, uri); err != nil {
-				return err
-			}
+	err := ErrBusy
+	for range c.cfg.Limits.Attempts {
+		err = c.rooms.With(uri, func(slot *cache.Slot[room]) error { return c.tryResync(ctx, uri, slot) })
+		again, ok := errors.AsType[*errAgain](err)
+		if !ok {
+			break
 		}
-		c.cfg.Log.WarnContext(ctx, "joining a room anew", "room", uri, "epoch", old.group.Epoch())
-		r, err := c.rejoin(ctx, old)
-		if err == nil {
-			slot.Value = r
-			return c.inRoom(ctx, r, func(ctx context.Context, t *told) error {
-				return c.tell(ctx, t, &Event{Kind: EventAlert, Time: c.cfg.Clock.Now(), Room: uri, Reason: ReasonResync})
-			})
-		}
-		if errors.Is(err, ErrUnreachable) {
+		err = ErrBusy
+		if again.removal {
+			break
+		} // otherwise another commit was first, and the room after it is joined
+	}
+	if err != nil && !errors.Is(err, ErrLost) && !errors.Is(err, ErrNotMember) {
+		c.later(uri, c.cfg.Limits.MaxBackoff/4, c.settle)
+	}
+	return err
+}
+
+// tryResync is one attempt of resync. What it has done before it fails is in the
+// store.
+func (c *Client) tryResync(ctx context.Context, uri mimi.URI, slot *cache.Slot[room]) error {
+	old := slot.Value
+	if old == nil {
+		var err error
+		if old, err = c.loadRoom(ctx, uri); err != nil {
 			return err
 		}
-		var t told
-		told := c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
-			return c.tell(ctx, &t, &Event{Kind: EventAlert, Time: c.cfg.Clock.Now(), Room: uri, Reason: ReasonLost})
-		})
-		c.finish(&t)
-		return errors.Join(fmt.Errorf("%w: %w", ErrLost, err), told)
+	}
+	slot.Value = nil
+	// An external Commit without an answer may have replaced a leaf that is asked for.
+	err := c.settleRoom(ctx, old)
+	if _, lost := errors.AsType[*errAgain](err); err != nil && !lost || old.record.Left {
+		return err
+	}
+	c.cfg.Log.WarnContext(ctx, "joining a room anew", "room", uri, "epoch", old.group.Epoch())
+	r, err := c.rejoin(ctx, old)
+	switch {
+	case err == nil:
+		slot.Value = r
+		return nil
+	case errors.Is(err, errCaughtUp):
+		slot.Value = old
+		return nil
+	}
+	if _, again := errors.AsType[*errAgain](err); again || errors.Is(err, ErrUnreachable) || errors.Is(err, errExpelled) || ctx.Err() != nil {
+		return err // errExpelled: it was removed just now, and is told at the next try
+	}
+	if told := c.tellLost(ctx, uri); told != nil {
+		return told
+	}
+	return fmt.Errorf("%w: %w", ErrLost, err)
+}
+
+// tellLost tells people that a room is lost.
+func (c *Client) tellLost(ctx context.Context, uri mimi.URI) error {
+	var t told
+	err := c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		t = told{}
+		return c.tell(ctx, &t, &Event{Kind: EventAlert, Time: c.cfg.Clock.Now(), Room: uri, Reason: ReasonLost})
 	})
+	if err == nil {
+		c.finish(&t)
+	}
+	return err
 }
 
 // rejoin makes a room anew: with the first account's external Commit, and those of
-// the others in the group that this makes.
+// the others in the group that this makes. It returns nil if no account is in the
+// room any more.
 func (c *Client) rejoin(ctx context.Context, old *room) (*room, error) {
-	r := emptyRoom(old.record, old.suite)
-	for account, l := range old.own {
-		kept := *l
-		r.own[account] = &kept
-	}
-	if err := r.setRing(old.ring); err != nil {
+	r, err := old.again()
+	if err != nil {
 		return nil, err
 	}
-	for account, l := range old.own {
-		if l.State == LeafEntering {
-			continue
-		}
-		if err := c.rejoinAs(ctx, old, r, account, mls.LeafIndex(l.Index)); err != nil {
-			return nil, err
-		}
-		if l.State != LeafJoined {
-			// Invited or leaving: the new leaf is in the same position.
-			again := *r.own[account]
-			again.State = l.State
-			if err := c.cfg.Store.PutLeaf(ctx, &again); err != nil {
+	info, err := c.expel(ctx, r)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.record.Left:
+		return nil, nil
+	case info == nil:
+		return nil, ErrNotMember
+	}
+	if caughtUp, err := old.caughtUp(info); err != nil {
+		return nil, err
+	} else if caughtUp {
+		return nil, errCaughtUp
+	}
+	for _, f := range r.formerLeaves() {
+		if r.group != nil {
+			if info, err = c.formerInfo(ctx, r, f); err != nil {
 				return nil, err
 			}
-			r.own[account] = &again
 		}
-	}
-	if r.group == nil {
-		return nil, ErrNotMember
+		if err := c.rejoinAs(ctx, r, f, info); err != nil {
+			return nil, err
+		}
 	}
 	return r, nil
 }
 
-// rejoinAs replaces the leaf of one account.
-func (c *Client) rejoinAs(ctx context.Context, old, r *room, account mimi.URI, index mls.LeafIndex) error {
-	member, ok := old.group.View().Member(index)
-	key, known := old.group.SignatureKey(index)
-	tbs, there := old.public().Leaf(index)
-	if !ok || !known || !there {
-		return ErrNotMember
+// expel tells those accounts that they are out of the room whom the hub does not
+// know, and returns the room as the hub shows it to the first of the others.
+func (c *Client) expel(ctx context.Context, r *room) (info *protocol.GroupInfoRatchetTreeTBE, err error) {
+	for _, f := range r.formerLeaves() {
+		shown, err := c.formerInfo(ctx, r, f)
+		switch {
+		case errors.Is(err, errExpelled):
+			err = c.expelled(ctx, r, f)
+		case err == nil && info == nil:
+			info = shown
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	info, err := c.groupInfo(ctx, r, key, member.Leaf.Credential, suite.Secret{})
-	if err != nil {
+	return info, nil
+}
+
+// rejoined notes that an account has joined the room anew, or is not in it any more.
+// After the last one people are told.
+func (c *Client) rejoined(ctx context.Context, r *room, f *formerLeaf, t *told) error {
+	if err := r.putFormer(f.account, nil); err != nil {
 		return err
+	}
+	if len(r.former) > 0 || r.group == nil {
+		return nil
+	}
+	uri := r.uri()
+	t.then(func(ctx context.Context) { c.settle(ctx, uri) })
+	return c.tell(ctx, t, &Event{Kind: EventAlert, Time: c.cfg.Clock.Now(), Room: uri, Reason: ReasonResync})
+}
+
+// again returns the room as it is before any account has joined it anew.
+func (r *room) again() (*room, error) {
+	next := emptyRoom(r.record, r.suite)
+	if err := next.setRing(r.ring); err != nil {
+		return nil, err
+	}
+	for account, f := range r.former {
+		if _, still := r.own[account]; !still {
+			continue
+		}
+		next.own[account] = &Leaf{Room: r.uri(), Account: account, Index: uint32(f.index), State: f.state, AddedBy: f.addedBy}
+		if err := next.putFormer(account, f); err != nil {
+			return nil, err
+		}
+	}
+	for account, l := range r.own {
+		if _, pending := r.former[account]; pending || l.State == LeafEntering {
+			continue
+		}
+		index := mls.LeafIndex(l.Index)
+		member, ok := r.group.View().Member(index)
+		key, known := r.group.SignatureKey(index)
+		if !ok || !known {
+			return nil, fmt.Errorf("client: internal error: the own leaf %d is not in the group", index)
+		}
+		kept := *l
+		next.own[account] = &kept
+		if err := next.putFormer(account, &formerLeaf{account, index, l.State, l.AddedBy, member.Leaf.Credential, key.Seed()}); err != nil {
+			return nil, err
+		}
+	}
+	return next, nil
+}
+
+// rejoinAs replaces the leaf of one account in the room that the hub shows.
+func (c *Client) rejoinAs(ctx context.Context, r *room, f *formerLeaf, info *protocol.GroupInfoRatchetTreeTBE) error {
+	if removals(info) {
+		// The hub lets nobody in whom the removed one could recognise, and who is
+		// removed shall not come back.
+		return &errAgain{removal: true}
 	}
 	first := r.group == nil
 	if first {
@@ -102,14 +304,71 @@ func (c *Client) rejoinAs(ctx context.Context, old, r *room, account mimi.URI, i
 			return err
 		}
 	}
-	me, err := c.newLeaf(ctx, account, tbs.UserPseudonym)
+	tbs, err := mmr.ReadCredential(f.credential)
 	if err != nil {
 		return err
 	}
-	return c.enter(ctx, r, me, info, &index, nil, func(ctx context.Context) error {
+	me, err := c.newLeaf(ctx, f.account, tbs.UserPseudonym)
+	if err != nil {
+		return err
+	}
+	return c.enter(ctx, r, me, info, &f.index, nil, func(ctx context.Context) error {
 		if !first {
 			return nil
 		}
 		return c.cfg.Store.DeleteRows(ctx, r.uri())
+	})
+}
+
+// formerInfo asks the hub for the room in the name of a leaf that is replaced. It
+// fails with [errExpelled] if the hub has no such leaf.
+func (c *Client) formerInfo(ctx context.Context, r *room, f *formerLeaf) (*protocol.GroupInfoRatchetTreeTBE, error) {
+	key, err := r.suite.ImportSignatureKey(f.seed)
+	if err != nil {
+		return nil, fmt.Errorf("client: stored leaf: %w", err)
+	}
+	info, err := c.groupInfo(ctx, r, key, f.credential, suite.Secret{})
+	if _, refused := errors.AsType[*protocol.NotAllowedError](err); refused || errors.Is(err, protocol.ErrNoSuchRoom) {
+		return nil, fmt.Errorf("%w: %w", errExpelled, err)
+	}
+	return info, err
+}
+
+// caughtUp reports whether a room is in the state that its hub shows.
+func (r *room) caughtUp(info *protocol.GroupInfoRatchetTreeTBE) (bool, error) {
+	if len(r.former) > 0 || !r.group.Active() {
+		return false, nil
+	}
+	ours, err := wire.Marshal(r.group.View().Context())
+	if err != nil {
+		return false, err
+	}
+	theirs, err := wire.Marshal(&info.GroupInfo.GroupContext)
+	return bytes.Equal(ours, theirs), err
+}
+
+// removals reports whether the removal of a leaf is pending at the hub.
+func removals(info *protocol.GroupInfoRatchetTreeTBE) bool {
+	return slices.ContainsFunc(info.PendingProposals, func(p protocol.PendingProposal) bool {
+		body := p.Proposal.PublicMessage.Content.Proposal
+		return body != nil && (body.Type() == mls.ProposalSelfRemove || body.Type() == mls.ProposalRemove)
+	})
+}
+
+// expelled tells an account that it is not in the room any more. The commit of it
+// was missed, so who made it is not known.
+func (c *Client) expelled(ctx context.Context, r *room, f *formerLeaf) error {
+	return c.inRoom(ctx, r, func(ctx context.Context, t *told) error {
+		if err := c.rejoined(ctx, r, f, t); err != nil {
+			return err
+		}
+		if err := c.out(ctx, r, r.own[f.account], Person{}, c.cfg.Clock.Now(), t); err != nil {
+			return err
+		}
+		if len(r.own) > 0 {
+			return nil
+		}
+		r.record.Left = true
+		return c.cfg.Store.PutRoom(ctx, r.record)
 	})
 }

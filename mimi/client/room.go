@@ -31,6 +31,9 @@ type room struct {
 	members map[mls.LeafIndex]*Member
 	// leaves are own leaves that have asked for their removal.
 	leaves map[mls.LeafIndex]*leave
+	// former are accounts whose leaves cannot follow the hub any more: see
+	// [Client.resync].
+	former map[mimi.URI]*formerLeaf
 	// rows are changes beside the group's that are not stored.
 	rows []mls.Row
 }
@@ -40,7 +43,7 @@ func emptyRoom(record *Room, s *suite.Suite) *room {
 	return &room{
 		record: record, suite: s, rules: mmr.NewRules(nil),
 		own: map[mimi.URI]*Leaf{}, members: map[mls.LeafIndex]*Member{},
-		leaves: map[mls.LeafIndex]*leave{},
+		leaves: map[mls.LeafIndex]*leave{}, former: map[mimi.URI]*formerLeaf{},
 	}
 }
 
@@ -167,6 +170,8 @@ func (r *room) read(rows []mls.Row) (others []mls.Row, err error) {
 		switch {
 		case row.Key == rowKeys:
 			err = wire.Unmarshal(row.Value, &r.ring)
+		case row.Key == rowFormer:
+			err = r.readFormer(row)
 		case strings.HasPrefix(row.Key, rowLeave):
 			err = r.readLeave(row)
 		default:
@@ -220,8 +225,13 @@ func (r *room) setRing(ring identity.KeyRing) error {
 	return nil
 }
 
-// save stores what has changed of a room's group. It is called in a transaction.
+// save stores what has changed of a room's group, if it has one: of a room that is
+// joined anew nothing is stored before the first external Commit. It is called in a
+// transaction.
 func (c *Client) save(ctx context.Context, r *room) error {
+	if r.group == nil {
+		return nil
+	}
 	rows := append(r.group.Dirty(), r.rows...)
 	r.rows = nil
 	if len(rows) == 0 {
@@ -235,7 +245,8 @@ func (c *Client) saveNow(ctx context.Context, r *room) error {
 	return c.cfg.Store.Atomically(ctx, func(ctx context.Context) error { return c.save(ctx, r) })
 }
 
-// speaker returns the leaf of an account that takes part in the room.
+// speaker returns the leaf of an account that takes part in the room. It fails with
+// [ErrNotMember], [ErrInvited] or, while the room is joined anew, [ErrBusy].
 func (r *room) speaker(account mimi.URI) (*Leaf, error) {
 	l, ok := r.own[account]
 	switch {
@@ -243,6 +254,8 @@ func (r *room) speaker(account mimi.URI) (*Leaf, error) {
 		return nil, ErrNotMember
 	case l.State == LeafInvited:
 		return nil, ErrInvited
+	case len(r.former) > 0:
+		return nil, ErrBusy
 	}
 	return l, nil
 }

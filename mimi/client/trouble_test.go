@@ -21,8 +21,9 @@ type couple struct {
 	group      mimi.URI
 }
 
-func newCouple(t *testing.T) *couple {
-	w := newWorld(t, "a.example", "b.example")
+// newCouple makes a couple, and perhaps gateways at further domains.
+func newCouple(t *testing.T, others ...string) *couple {
+	w := newWorld(t, append([]string{"a.example", "b.example"}, others...)...)
 	c := &couple{world: w, a: w.gateways["a.example"], b: w.gateways["b.example"]}
 	c.alice, c.bob = c.a.person("alice", "Alice"), c.b.person("bob", "Bob")
 	c.direct = w.connect(c.alice, c.bob)
@@ -291,7 +292,7 @@ func TestMissedCommit(t *testing.T) {
 }
 
 // TestMissedRemoval: whoever misses a removal misses the new wrapper key, and
-// cannot come back without help.
+// cannot come back before a member has removed and added them again.
 func TestMissedRemoval(t *testing.T) {
 	c := newCouple(t)
 	defer c.driveClock()()
@@ -312,6 +313,14 @@ func TestMissedRemoval(t *testing.T) {
 		return e.Kind == client.EventAlert && e.Room == c.group && e.Reason == client.ReasonLost
 	})
 	c.say(c.alice, c.direct, "I shall add you again", "b.example")
+	if err := c.a.client.Kick(t.Context(), c.alice, c.group, c.bob); err != nil {
+		t.Fatal(err)
+	}
+	c.b.await("gone", 0, func(e *client.Event) bool { return e.Kind == client.EventGone && e.Room == c.group })
+	if err := c.a.client.Invite(t.Context(), c.alice, c.group, c.bob); err != nil {
+		t.Fatal(err)
+	}
+	c.rejoins(c.bob, c.group)
 }
 
 // TestLeavingAConnection ends it for both.

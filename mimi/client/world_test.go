@@ -51,6 +51,8 @@ type gateway struct {
 	lose func(body []byte) bool
 	// mute keeps the hub's answer to an update from this gateway.
 	mute func(*protocol.UpdateRequest) bool
+	// informed is called when the gateway is about to get a GroupInfo.
+	informed func()
 }
 
 // running is a gateway from one start to the next.
@@ -303,9 +305,15 @@ func (n network) GroupInfo(ctx context.Context, room mimi.URI, req *protocol.Gro
 	if err != nil {
 		return nil, err
 	}
-	return exchange(req, func(req *protocol.GroupInfoRequest) (*protocol.GroupInfoResponse, error) {
+	answer, err := exchange(req, func(req *protocol.GroupInfoRequest) (*protocol.GroupInfoResponse, error) {
 		return g.hub.GroupInfo(ctx, n.g.domain, room, req)
 	})
+	var informed func()
+	n.g.set(func(g *gateway) { informed = g.informed })
+	if informed != nil {
+		informed()
+	}
+	return answer, err
 }
 
 func (n network) JoinCode(ctx context.Context, req *protocol.JoinCodeRegistration) error {

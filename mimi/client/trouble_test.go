@@ -3,6 +3,7 @@ package client_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -184,12 +185,14 @@ func TestConcurrentCommits(t *testing.T) {
 		c.join(p, c.group)
 	}
 	for _, g := range c.gateways {
-		seen := 2
+		seen := map[mimi.URI]bool{}
 		g.await("ten members", 0, func(e *client.Event) bool {
 			if e.Kind == client.EventMembers && e.Room == c.group {
-				seen += len(e.Added)
+				for _, p := range e.Added {
+					seen[p.User] = true
+				}
 			}
-			return seen >= 10
+			return !slices.ContainsFunc(people, func(p mimi.URI) bool { return !seen[p] })
 		})
 		info, err := g.client.Room(t.Context(), c.group)
 		if err != nil || len(info.Members) != 10 {

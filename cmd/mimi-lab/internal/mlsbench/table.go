@@ -126,10 +126,10 @@ func (b *bench) writeRow(r *result) {
 	}
 }
 
-// writeOwn writes a line for each operation, and a column for each number of own
-// leaves.
+// writeOwn writes a line for each operation, and a column with the CPU time for each
+// number of own leaves.
 func (b *bench) writeOwn(l *mlstest.Large, names []string, table map[string][]result) {
-	fmt.Fprintf(b.out, "\n%d members, %s tree: own leaves in one group\n%-18s", l.Size, l.Shape, "")
+	fmt.Fprintf(b.out, "\n%d members, %s tree: CPU time by own leaves in one group\n%-18s", l.Size, l.Shape, "")
 	for _, own := range l.Own {
 		fmt.Fprintf(b.out, "  %10d", own)
 	}
@@ -138,10 +138,10 @@ func (b *bench) writeOwn(l *mlstest.Large, names []string, table map[string][]re
 		row := table[name]
 		fmt.Fprintf(b.out, "%-18s", name)
 		for i := range row {
-			fmt.Fprintf(b.out, "  %10s", ns(row[i].Wall))
+			fmt.Fprintf(b.out, "  %10s", ns(row[i].CPU))
 		}
 		last := &row[len(row)-1]
-		fmt.Fprintf(b.out, "  %12.2f", last.Wall/row[0].Wall)
+		fmt.Fprintf(b.out, "  %12.2f", last.CPU/row[0].CPU)
 		if last.Written > 0 {
 			fmt.Fprintf(b.out, "  written %s and %s", octets(row[0].Written), octets(last.Written))
 		}

@@ -388,6 +388,27 @@ func (w *world) delivered(domain string, n int) [][]*protocol.MinimalMetadataFan
 	return out
 }
 
+// drained waits until all deliveries are made and the store knows: a hub that is
+// stopped in between makes the last one again.
+func (w *world) drained() {
+	w.t.Helper()
+	limit := time.After(time.Minute)
+	for {
+		lanes, err := w.store.Lanes(w.t.Context())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if len(lanes) == 0 {
+			return
+		}
+		select {
+		case <-limit:
+			w.t.Fatalf("%d lanes are not empty", len(lanes))
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
 // targetsOf are the user pseudonyms of a message's targets.
 func targetsOf(m *protocol.MinimalMetadataFanout) []mimi.URI {
 	var out []mimi.URI

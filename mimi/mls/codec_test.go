@@ -111,6 +111,11 @@ func TestCreateValidatesItsLeaf(t *testing.T) {
 		t.Errorf("a leaf that does not support its own credential: %v", err)
 	}
 	leaf = mlstest.Leaf(t, mls.X25519, "alice/1", mlstest.Random("leaf"))
+	leaf.Extensions = mls.Extensions{{Type: 0xf001}}
+	if _, err := mls.Create(t.Context(), cfg, mls.CreateParams{CipherSuite: mls.X25519, GroupID: []byte("g"), Leaf: leaf}); !errors.Is(err, mls.ErrCapabilities) {
+		t.Errorf("a leaf that does not list its own extension: %v", err)
+	}
+	leaf.Extensions = nil
 	required := requireCaps(t, mls.RequiredCapabilities{Extensions: []mls.ExtensionType{0xf001}})
 	if _, err := mls.Create(t.Context(), cfg, mls.CreateParams{CipherSuite: mls.X25519, GroupID: []byte("g"), Leaf: leaf, Extensions: mls.Extensions{required}}); !errors.Is(err, mls.ErrUnsupported) {
 		t.Errorf("a leaf that lacks a required extension: %v", err)

@@ -227,3 +227,15 @@ func TestPendingProposalsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestExternalJoinKeepsTheLimit: nobody makes a commit that no member would take.
+func TestExternalJoinKeepsTheLimit(t *testing.T) {
+	w := three(t)
+	w.Add("A", "alice/1", mlstest.On("D", "dan/1"))
+	cfg := w.Node("E").Config
+	cfg.Limits.MaxLeaves = 4
+	_, _, err := mls.ExternalJoin(t.Context(), cfg, w.Hub.GroupInfo(), w.Hub.RatchetTree(), mls.ExternalOptions{Leaf: w.LeafParams("erin/1")})
+	if !errors.Is(err, mls.ErrTreeForm) {
+		t.Errorf("the fifth of at most four: %v", err)
+	}
+}

@@ -27,6 +27,7 @@ func (h *heldKey[K]) get() (K, error) {
 		return h.key, nil
 	}
 	key, err := h.load(h.stored)
+	// unmutated: an absent key is not that of its place
 	if err != nil {
 		return h.key, fmt.Errorf("%w: %w", ErrState, err)
 	}

@@ -23,6 +23,7 @@ type rows struct {
 func readRows(list []Row, kind byte) (*rows, error) {
 	r := &rows{byKey: map[string][]byte{}, nodes: make([]Row, 0, len(list))}
 	for _, row := range list {
+		// unmutated: such a row is unknown, or does not decode
 		if row.Value == nil {
 			return nil, fmt.Errorf("%w: row %q is deleted", ErrState, row.Key)
 		}
@@ -127,33 +128,29 @@ func (r *rows) tree(s *suite.Suite, maxLeaves int) (*tree, error) {
 	if len(r.nodes) == 0 {
 		return nil, fmt.Errorf("%w: no rows %q", ErrState, prefixNode)
 	}
-	last, err := number(r.nodes[len(r.nodes)-1].Key[len(prefixNode):], 8)
-	if err != nil {
-		return nil, fmt.Errorf("%w: row %q: %w", ErrState, r.nodes[len(r.nodes)-1].Key, err)
+	at := make([]uint64, len(r.nodes))
+	for i, row := range r.nodes {
+		var err error
+		if at[i], err = number(row.Key[len(prefixNode):], 8); err != nil {
+			return nil, fmt.Errorf("%w: row %q: %w", ErrState, row.Key, err)
+		}
 	}
-	if last >= uint64(treemath.Width(uint32(maxLeaves))) {
-		return nil, fmt.Errorf("%w: node %d is beyond %d leaves", ErrState, last, maxLeaves)
-	}
-	t, err := treeFor(s, int(last)+1, maxLeaves)
+	t, err := treeFor(s, at[len(at)-1]+1, maxLeaves)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
-	for _, row := range r.nodes {
-		x, err := number(row.Key[len(prefixNode):], 8)
-		if err != nil {
-			return nil, fmt.Errorf("%w: row %q: %w", ErrState, row.Key, err)
-		}
-		if t.at(treemath.Node(x)) != nil {
+	for i, row := range r.nodes {
+		if t.at(treemath.Node(at[i])) != nil {
 			return nil, fmt.Errorf("%w: row %q is there twice", ErrState, row.Key)
 		}
 		n, err := storedTreeNode(row.Value)
 		if err != nil {
 			return nil, fmt.Errorf("%w: row %q: %w", ErrState, row.Key, err)
 		}
-		if n.isLeaf() != treemath.Node(x).IsLeaf() {
+		if n.isLeaf() != treemath.Node(at[i]).IsLeaf() {
 			return nil, fmt.Errorf("%w: row %q: %w: wrong type", ErrState, row.Key, ErrTreeForm)
 		}
-		t.nodes.Set(int(x), slot{node: n})
+		t.nodes.Set(int(at[i]), slot{node: n})
 	}
 	return t, nil
 }
@@ -361,6 +358,7 @@ func (g *Group) loadPending(r *rows) error {
 		return err
 	}
 	p.public.Message = new(PublicMessage)
+	// unmutated: what does not decode is no commit either
 	if err := wire.Unmarshal(p.message, p.public.Message); err != nil {
 		return fmt.Errorf("%w: row %q: %w", ErrState, rowPending, err)
 	}

@@ -266,8 +266,10 @@ func (p *prepared) apply(ctx context.Context, cfg *Config) error {
 		if u, ok := p.proposals[i].Proposal.Body.(*Update); ok {
 			at := p.proposals[i].Sender.Index
 			p.updated = append(p.updated, LeafChange{at, p.tree.leaf(at), &u.LeafNode})
+			var err error
 			// RFC 9420, section 12.3: 4
-			if err := p.tree.update(at, &u.LeafNode); err != nil {
+			err = p.tree.update(at, &u.LeafNode)
+			if err != nil {
 				return err
 			}
 		}

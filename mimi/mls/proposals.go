@@ -212,6 +212,7 @@ func (st *state) checkPSK(id *PreSharedKeyID, sender Sender) error {
 // that it replaces (RFC 9420, sections 5.3.1 and 7.3).
 func (st *state) checkSuccessor(ctx context.Context, cfg *Config, old LeafIndex, leaf *LeafNode) error {
 	before := st.tree.leaf(old)
+	// unmutated: proposalSender and checkBody look for the leaf first
 	if before == nil {
 		return fmt.Errorf("%w: %d", ErrNotMember, old)
 	}

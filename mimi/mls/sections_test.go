@@ -548,10 +548,13 @@ func TestSection12_1ProposalsAlone(t *testing.T) {
 		mls.ResignLeaf(t, a, key, &u.LeafNode, 0)
 		return u
 	}
+	unsigned := update(func(*mls.LeafNode) {})
+	unsigned.LeafNode.Signature = make([]byte, 64)
 	for name, c := range map[string]struct {
 		body mls.ProposalBody
 		want error
 	}{
+		"Update not signed":     {unsigned, mls.ErrSignature},
 		"Remove of no member":   {&mls.Remove{Removed: 3}, mls.ErrNotMember},
 		"short PSK nonce":       {&mls.PreSharedKey{PSK: mls.PreSharedKeyID{Type: mls.PSKExternal, Nonce: []byte{1}}}, mls.ErrPSK},
 		"Add":                   {&mls.Add{KeyPackage: k.KeyPackage}, mls.ErrCapabilities},

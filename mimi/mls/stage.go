@@ -96,6 +96,7 @@ func (st *state) committerLeaf(a *authenticatedContent) (*LeafNode, error) {
 		}
 		return leaf, nil
 	case SenderNewMemberCommit:
+		// unmutated: what was decrypted is of a member
 		if a.format != WireFormatPublicMessage {
 			return nil, fmt.Errorf("%w: an external Commit is a PublicMessage", ErrWireFormat)
 		}

@@ -102,6 +102,7 @@ func (st *state) checkGroupInfo(gi *GroupInfo) error {
 		return fmt.Errorf("%w: %w: %w", ErrGroupInfo, ErrSignature, err)
 	}
 	encoded, err := wire.Marshal(&gi.GroupContext)
+	// unmutated: what was decoded encodes
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrGroupInfo, err)
 	}

@@ -1,6 +1,7 @@
 package mls_test
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -51,6 +52,46 @@ func TestStoredRowsFitTogether(t *testing.T) {
 		},
 		"node that is none": func(d mlstest.Disk) []mls.Row {
 			d["n/00000000"] = mls.Row{Key: "n/00000000", Value: []byte{9}}
+			return d.Rows()
+		},
+		"node that is there twice": func(d mlstest.Disk) []mls.Row { return append(d.Rows(), d["n/00000000"]) },
+		"node without a number": func(d mlstest.Disk) []mls.Row {
+			return append(d.Rows(), mls.Row{Key: "n/0000000z", Value: d["n/00000000"].Value})
+		},
+		"node with a long number": func(d mlstest.Disk) []mls.Row {
+			return append(d.Rows(), mls.Row{Key: "n/000000000", Value: d["n/00000000"].Value})
+		},
+		"node beyond the largest tree": func(d mlstest.Disk) []mls.Row {
+			return append(d.Rows(), mls.Row{Key: "n/00020000", Value: d["n/00000000"].Value})
+		},
+		"last node that there can be": func(d mlstest.Disk) []mls.Row {
+			return append(d.Rows(), mls.Row{Key: "n/fffffffe", Value: d["n/00000000"].Value})
+		},
+		"skipped key without its ratchet": func(d mlstest.Disk) []mls.Row {
+			for k := range d {
+				if strings.HasPrefix(k, "s/") {
+					return append(d.Rows(), mls.Row{Key: k[:len("s/0000000000000000/")] + "k/00000001/1/00000000", Value: make([]byte, 28), Secret: true})
+				}
+			}
+			return nil
+		},
+		"node without octets": func(d mlstest.Disk) []mls.Row {
+			return append(d.Rows(), mls.Row{Key: "n/00000006", Value: []byte{}})
+		},
+		"node that is cut off": func(d mlstest.Disk) []mls.Row {
+			d["n/00000000"] = mls.Row{Key: "n/00000000", Value: d["n/00000000"].Value[:40]}
+			return d.Rows()
+		},
+		"leaf in the place of a parent": func(d mlstest.Disk) []mls.Row {
+			return append(d.Rows(), mls.Row{Key: "n/00000005", Value: d["n/00000000"].Value})
+		},
+		"parent in the place of an old leaf": func(d mlstest.Disk) []mls.Row {
+			parent := d["n/00000003"].Value
+			for k := range d {
+				if strings.HasPrefix(k, "l/") {
+					d[k] = mls.Row{Key: k, Value: parent}
+				}
+			}
 			return d.Rows()
 		},
 		"pending proposal": func(d mlstest.Disk) []mls.Row {
@@ -139,6 +180,26 @@ func TestCallsOutOfTurn(t *testing.T) {
 	}
 	if _, err := mls.Marshal(new(mls.Node)); !errors.Is(err, mls.ErrTreeForm) {
 		t.Errorf("a node without content is encoded: %v", err)
+	}
+}
+
+// TestStoredContextDecodes: the GroupContext of a stored group is read as a whole.
+func TestStoredContextDecodes(t *testing.T) {
+	required, err := (&mls.RequiredCapabilities{}).Extension()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := mlstest.New(t, mls.X25519, "A", "alice/1", required)
+	n := w.Node("A")
+	n.Disk.Write(n.Group.Dirty())
+	good, bad := []byte{0, 3, 3, 0, 0, 0}, []byte{0, 3, 3, 1, 0, 0}
+	broken := bytes.Replace(n.Disk["context"].Value, good, bad, 1)
+	if bytes.Equal(broken, n.Disk["context"].Value) {
+		t.Fatal("the extension is not where it should be")
+	}
+	n.Disk["context"] = mls.Row{Key: "context", Value: broken}
+	if _, err := mls.LoadGroup(n.Config, n.Disk.Rows()); !errors.Is(err, mls.ErrState) {
+		t.Errorf("required_capabilities that do not decode: %v", err)
 	}
 }
 
@@ -233,5 +294,25 @@ func TestStoredKeysAreThoseOfTheirPlace(t *testing.T) {
 	disk.Write([]mls.Row{{Key: "k/0000000c"}, {Key: "o/80000000", Value: make([]byte, 32)}})
 	if _, err := mls.LoadGroup(n.Config, disk.Rows()); !errors.Is(err, mls.ErrState) {
 		t.Errorf("key of a leaf that is beyond the tree: %v", err)
+	}
+}
+
+// TestHubRefusesBadExternalPub: others could not join with it.
+func TestHubRefusesBadExternalPub(t *testing.T) {
+	w := three(t)
+	g := w.Node("A").Group
+	p, err := g.Commit(t.Context(), 0, mls.CommitOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := w.Hub.Stage(t.Context(), p.Message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gi := *p.GroupInfo
+	gi.Extensions = mls.Extensions{{Type: mls.ExtensionExternalPub, Data: []byte{9}}}
+	mls.ResignGroupInfo(t, g, 0, &gi)
+	if err := w.Hub.Apply(s, mlstest.Again(t, &mls.MLSMessage{GroupInfo: &gi}).GroupInfo); !errors.Is(err, mls.ErrGroupInfo) {
+		t.Errorf("external_pub that does not decode: %v", err)
 	}
 }

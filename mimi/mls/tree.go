@@ -3,6 +3,7 @@ package mls
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/pages"
@@ -45,7 +46,7 @@ func treeOf(s *suite.Suite, nodes RatchetTree, maxLeaves int) (*tree, error) {
 	if len(nodes) == 0 || nodes[len(nodes)-1] == nil {
 		return nil, fmt.Errorf("%w: the last node is blank", ErrTreeForm)
 	}
-	t, err := treeFor(s, len(nodes), maxLeaves)
+	t, err := treeFor(s, uint64(len(nodes)), maxLeaves)
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +54,7 @@ func treeOf(s *suite.Suite, nodes RatchetTree, maxLeaves int) (*tree, error) {
 		if n == nil {
 			continue
 		}
+		// unmutated: a RatchetTree that was decoded has no such node
 		if (n.Leaf != nil) != treemath.Node(i).IsLeaf() {
 			return nil, fmt.Errorf("%w: node %d has the wrong type", ErrTreeForm, i)
 		}
@@ -67,13 +69,16 @@ func treeOf(s *suite.Suite, nodes RatchetTree, maxLeaves int) (*tree, error) {
 }
 
 // treeFor returns an empty tree for this number of nodes, without index.
-func treeFor(s *suite.Suite, nodes, maxLeaves int) (*tree, error) {
-	leaves := treemath.Leaves(uint32(nodes/2 + 1))
-	if int64(leaves) > int64(maxLeaves) {
+func treeFor(s *suite.Suite, nodes uint64, maxLeaves int) (*tree, error) {
+	leaves := nodes/2 + 1
+	if leaves <= math.MaxUint32/2 {
+		leaves = uint64(treemath.Leaves(uint32(leaves)))
+	}
+	if leaves > uint64(max(maxLeaves, 0)) {
 		return nil, fmt.Errorf("%w: %d leaves, at most %d are allowed", ErrTreeForm, leaves, maxLeaves)
 	}
 	t := &tree{suite: s, changed: map[treemath.Node]struct{}{}}
-	t.nodes.Resize(int(treemath.Width(leaves)))
+	t.nodes.Resize(int(treemath.Width(uint32(leaves))))
 	return t, nil
 }
 

@@ -174,18 +174,18 @@ func (t *tree) withEncryptionKey(key []byte, but treemath.Node) (treemath.Node, 
 
 // twin finds another leaf with a key of leaf i, and says which: its signature
 // key, or else its HPKE key.
-func (t *tree) twin(i LeafIndex) (other LeafIndex, signature, found bool) {
+func (t *tree) twin(i LeafIndex) (other LeafIndex, kind string, found bool) {
 	at := treemath.Leaf(uint32(i))
 	key := t.at(at).signatureKey()
 	x, found := t.index.signature.find(key, func(x treemath.Node) bool {
 		return x != at && bytes.Equal(t.at(x).signatureKey(), key)
 	})
 	if found {
-		return LeafIndex(x.LeafIndex()), true, true
+		return LeafIndex(x.LeafIndex()), "signature", true
 	}
 	key = t.at(at).encryptionKey()
 	x, found = t.index.encryption.find(key, func(x treemath.Node) bool {
 		return x != at && x.IsLeaf() && bytes.Equal(t.at(x).encryptionKey(), key)
 	})
-	return LeafIndex(x.LeafIndex()), false, found
+	return LeafIndex(x.LeafIndex()), "encryption", found
 }

@@ -222,6 +222,7 @@ func (t *tree) openPath(steps []pathStep, update *UpdatePath, key func(treemath.
 // followPath derives the keys from a path secret on, and compares them with the
 // public ones (RFC 9420, section 7.5).
 func (t *tree) followPath(first suite.Secret, steps []pathStep, nodes []UpdatePathNode) (*path, error) {
+	// unmutated: a secret of another length leads to other keys
 	if first.Len() != t.suite.Nh() {
 		return nil, fmt.Errorf("%w: a path secret of %d octets", ErrPathSecret, first.Len())
 	}

@@ -214,12 +214,9 @@ func (st *state) checkMembers(check map[LeafIndex]bool, all bool) error {
 
 // checkMember checks one leaf against the group and all other leaves.
 func (st *state) checkMember(i LeafIndex, l *LeafNode, inUse []CredentialType) error {
-	if j, signature, found := st.tree.twin(i); found {
-		// RFC 9420, sections 7.3: 13; 12.2: 7, 8, 14
-		if signature {
-			return fmt.Errorf("%w: leaves %d and %d have the same signature key", ErrDuplicateKey, i, j)
-		}
-		return fmt.Errorf("%w: leaves %d and %d have the same encryption key", ErrDuplicateKey, i, j)
+	// RFC 9420, sections 7.3: 13; 12.2: 7, 8, 14
+	if j, kind, found := st.tree.twin(i); found {
+		return fmt.Errorf("%w: leaves %d and %d have the same %s key", ErrDuplicateKey, i, j, kind)
 	}
 	if err := st.supports(l); err != nil {
 		return fmt.Errorf("leaf %d: %w", i, err)

@@ -263,13 +263,11 @@ func (p *prepared) apply(ctx context.Context, cfg *Config) error {
 		}
 	}
 	for i := range p.proposals {
+		// RFC 9420, section 12.3: 4
 		if u, ok := p.proposals[i].Proposal.Body.(*Update); ok {
 			at := p.proposals[i].Sender.Index
 			p.updated = append(p.updated, LeafChange{at, p.tree.leaf(at), &u.LeafNode})
-			var err error
-			// RFC 9420, section 12.3: 4
-			err = p.tree.update(at, &u.LeafNode)
-			if err != nil {
+			if err := p.tree.update(at, &u.LeafNode); err != nil {
 				return err
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"unsafe"
 )
 
@@ -53,14 +54,47 @@ func (c *Codec) Fail(err error) {
 	}
 }
 
+// codecs are codecs at rest. A codec for encoding keeps its buffer, cleared: what
+// is encoded may be secret.
+var (
+	codecs   = sync.Pool{New: func() any { return new(Codec) }}
+	encoders = sync.Pool{New: func() any { return &Codec{buf: make([]byte, 0, 512)} }}
+)
+
+// mostKept is the largest buffer that is kept, in octets.
+const mostKept = 1 << 16
+
 // Marshal returns the encoding of m.
-func Marshal(m Message) ([]byte, error) { return Append(nil, m) }
+func Marshal(m Message) ([]byte, error) {
+	c, _ := encoders.Get().(*Codec)
+	m.Wire(c)
+	b, err := slices.Clone(c.buf), c.err
+	if cap(c.buf) <= mostKept {
+		clear(c.buf)
+		*c = Codec{buf: c.buf[:0]}
+		encoders.Put(c)
+	}
+	return b, err
+}
 
 // Append appends the encoding of m to b.
 func Append(b []byte, m Message) ([]byte, error) {
-	c := Codec{buf: b}
-	m.Wire(&c)
-	return c.buf, c.err
+	c := borrow(Codec{buf: b})
+	m.Wire(c)
+	return c.giveBack()
+}
+
+func borrow(state Codec) *Codec {
+	c, _ := codecs.Get().(*Codec)
+	*c = state
+	return c
+}
+
+func (c *Codec) giveBack() ([]byte, error) {
+	b, err := c.buf, c.err
+	*c = Codec{}
+	codecs.Put(c)
+	return b, err
 }
 
 // errOther says that a message has another encoding.
@@ -68,9 +102,10 @@ var errOther = errors.New("wire: another encoding")
 
 // Encodes reports whether b is the encoding of m. It allocates nothing.
 func Encodes(m Message, b []byte) bool {
-	c := Codec{comparing: true, buf: b}
-	m.Wire(&c)
-	return c.err == nil && len(c.buf) == 0
+	c := borrow(Codec{comparing: true, buf: b})
+	m.Wire(c)
+	rest, err := c.giveBack()
+	return err == nil && len(rest) == 0
 }
 
 // Unmarshal fails with [ErrTrailing] if m does not consume all of b. It
@@ -95,9 +130,9 @@ func UnmarshalShared(b []byte, m Message) error {
 func UnmarshalPrefix(b []byte, m Message) (rest []byte, err error) { return unmarshal(b, m) }
 
 func unmarshal(b []byte, m Message) (rest []byte, err error) {
-	c := Codec{decoding: true, whole: b, buf: b}
-	m.Wire(&c)
-	return c.buf, c.err
+	c := borrow(Codec{decoding: true, whole: b, buf: b})
+	m.Wire(c)
+	return c.giveBack()
 }
 
 // Mark returns the current position of c, to be handed to [Codec.Since] of the

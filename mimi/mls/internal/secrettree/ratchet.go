@@ -52,10 +52,10 @@ func (t *Tree) forward(id ratchetID, r *ratchet, start func(), generation uint32
 		r.secret, r.next = after, generation+1
 		for g, s := range skipped {
 			r.skipped[g] = s
-			t.dirty[skippedRow(id, g)] = s.row()
+			t.touch(skippedRow(id, g))
 		}
 		t.prune(id, r)
-		t.touch(id, r)
+		t.touch(ratchetRow(id))
 	}}, nil
 }
 
@@ -80,5 +80,5 @@ func (t *Tree) dropSkipped(id ratchetID, r *ratchet, generation uint32) {
 	k.key.Erase()
 	k.nonce.Erase()
 	delete(r.skipped, generation)
-	t.dirty[skippedRow(id, generation)] = suite.Secret{}
+	t.touch(skippedRow(id, generation))
 }

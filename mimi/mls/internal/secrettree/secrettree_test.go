@@ -151,7 +151,7 @@ func TestConsumedSecretsAreGone(t *testing.T) {
 	key := get(t, tree, 5, 0)
 	disk.flush(tree)
 	for _, x := range []treemath.Node{treemath.Root(8), 11, 10, 9} {
-		if _, ok := disk[nodeKey(x)]; ok {
+		if _, ok := disk[nodeRow(x).String()]; ok {
 			t.Errorf("node %d is still stored", x)
 		}
 	}

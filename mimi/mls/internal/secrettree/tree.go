@@ -51,7 +51,7 @@ type Tree struct {
 	limits   Limits
 	nodes    map[treemath.Node]suite.Secret
 	ratchets map[ratchetID]*ratchet
-	dirty    map[string]suite.Secret // rows changed since Flush; absent: gone
+	dirty    map[row]struct{} // rows that have changed since Flush, or are gone
 }
 
 type ratchetID struct {
@@ -72,7 +72,7 @@ func newTree(s *suite.Suite, leaves uint32, limits Limits) *Tree {
 		suite: s, leaves: leaves, limits: limits,
 		nodes:    map[treemath.Node]suite.Secret{},
 		ratchets: map[ratchetID]*ratchet{},
-		dirty:    map[string]suite.Secret{},
+		dirty:    map[row]struct{}{},
 	}
 }
 
@@ -81,19 +81,19 @@ func (t *Tree) Leaves() uint32 { return t.leaves }
 
 func (t *Tree) setNode(x treemath.Node, secret suite.Secret) {
 	t.nodes[x] = secret
-	t.dirty[nodeKey(x)] = secret
+	t.touch(nodeRow(x))
 }
 
 func (t *Tree) dropNode(x treemath.Node) {
 	secret := t.nodes[x]
 	secret.Erase()
 	delete(t.nodes, x)
-	t.dirty[nodeKey(x)] = suite.Secret{}
+	t.touch(nodeRow(x))
 }
 
 // leafSecret walks down to a leaf. It returns the secrets beside the way, and
 // the node from which the walk began, and changes nothing.
-func (t *Tree) leafSecret(leaf uint32) (secret suite.Secret, beside map[treemath.Node]suite.Secret, from treemath.Node, err error) {
+func (t *Tree) leafSecret(leaf uint32) (secret suite.Secret, beside []nodeSecret, from treemath.Node, err error) {
 	from = treemath.Leaf(leaf)
 	root := treemath.Root(t.leaves)
 	for {
@@ -106,15 +106,14 @@ func (t *Tree) leafSecret(leaf uint32) (secret suite.Secret, beside map[treemath
 		}
 		from = from.Parent()
 	}
-	beside = map[treemath.Node]suite.Secret{}
 	for x := from; !x.IsLeaf(); {
 		left := t.suite.ExpandWithLabel(secret, "tree", []byte("left"), t.suite.Nh())
 		right := t.suite.ExpandWithLabel(secret, "tree", []byte("right"), t.suite.Nh())
 		secret.Erase()
 		if x.Left().Covers(leaf) {
-			secret, beside[x.Right()], x = left, right, x.Left()
+			secret, beside, x = left, append(beside, nodeSecret{x.Right(), right}), x.Left()
 		} else {
-			secret, beside[x.Left()], x = right, left, x.Right()
+			secret, beside, x = right, append(beside, nodeSecret{x.Left(), left}), x.Right()
 		}
 	}
 	return secret, beside, from, nil
@@ -134,11 +133,17 @@ func (t *Tree) Take(leaf uint32) (suite.Secret, error) {
 	return secret, nil
 }
 
-func (t *Tree) settle(beside map[treemath.Node]suite.Secret, from treemath.Node) {
+// A nodeSecret is the secret of a node.
+type nodeSecret struct {
+	node   treemath.Node
+	secret suite.Secret
+}
+
+func (t *Tree) settle(beside []nodeSecret, from treemath.Node) {
 	// RFC 9420, section 9.2: 4
 	t.dropNode(from)
-	for x, s := range beside {
-		t.setNode(x, s)
+	for _, s := range beside {
+		t.setNode(s.node, s.secret)
 	}
 }
 
@@ -186,7 +191,7 @@ func (t *Tree) state(id ratchetID) (*ratchet, func(), error) {
 		for kind, r := range both {
 			other := ratchetID{id.leaf, Kind(kind)}
 			t.ratchets[other] = r
-			t.touch(other, r)
+			t.touch(ratchetRow(other))
 		}
 	}, nil
 }

@@ -91,16 +91,16 @@ func crashAt(t *testing.T, victim string, n int) bool {
 
 	s.inOrder(b, direct, "direct")
 	s.inOrder(a, group, "group")
-	info, err := a.client.Room(t.Context(), group)
-	for limit := 0; err != nil || len(info.Members) != 1; limit++ {
-		if limit == 100 {
-			t.Fatalf("alice sees %v, %v", info, err)
+	s.await(a, "bob leaving", func(e *client.Event) bool {
+		return e.Kind == client.EventMembers && e.Room == group && len(e.Removed) == 1
+	})
+	s.do("look at the room", func() error {
+		info, err := a.client.Room(t.Context(), group)
+		if err == nil && len(info.Members) != 1 {
+			err = fmt.Errorf("there are %d members", len(info.Members))
 		}
-		s.await(a, "bob leaving", func(e *client.Event) bool {
-			return e.Kind == client.EventMembers && e.Room == group && len(e.Removed) == 1
-		})
-		info, err = a.client.Room(t.Context(), group)
-	}
+		return err
+	})
 	return s.crashed || v.stores.Faults.Restart()
 }
 

@@ -38,7 +38,7 @@ func (c *couple) gone(account, room, actor mimi.URI) {
 // answer does not come. The commit of it may be here before the question is
 // repeated, and is understood all the same.
 func TestLeaveIsStoredBeforeItIsSent(t *testing.T) {
-	c := newCouple(t)
+	c := quietCouple(t)
 	c.b.set(func(g *gateway) { g.mute = isLeave })
 	if err := c.b.client.Leave(t.Context(), c.bob, c.group); !errors.Is(err, client.ErrUnreachable) {
 		t.Fatalf("leaving without an answer: %v", err)
@@ -53,7 +53,7 @@ func TestLeaveIsStoredBeforeItIsSent(t *testing.T) {
 
 // TestLeaveSurvivesARestart: the same, with a crash in place of the wait.
 func TestLeaveSurvivesARestart(t *testing.T) {
-	c := newCouple(t)
+	c := quietCouple(t)
 	// The commit waits at the hub until Bob's gateway is there again.
 	c.b.set(func(g *gateway) {
 		g.mute = func(req *protocol.UpdateRequest) bool { g.down = isLeave(req); return g.down }
@@ -72,9 +72,9 @@ func TestLeaveSurvivesARestart(t *testing.T) {
 }
 
 // guest lets Bob add another account of his gateway to the group.
-func (c *couple) guest(localpart, name string) mimi.URI {
+func (c *couple) guest(localpart string) mimi.URI {
 	c.t.Helper()
-	u := c.b.person(localpart, name)
+	u := c.b.person(localpart, "")
 	if err := c.b.client.Invite(c.t.Context(), c.bob, c.group, u); err != nil {
 		c.t.Fatal(err)
 	}
@@ -83,19 +83,26 @@ func (c *couple) guest(localpart, name string) mimi.URI {
 	return u
 }
 
+// leavesUnheard lets somebody leave the group, and Alice not learn of it.
+func (c *couple) leavesUnheard(account mimi.URI) {
+	c.t.Helper()
+	lose, lost := next(mls.ContentProposal)
+	c.a.set(func(g *gateway) { g.lose = lose })
+	if err := c.gateways[account.Domain].client.Leave(c.t.Context(), account, c.group); err != nil {
+		c.t.Fatal(err)
+	}
+	await(c.t, "proposal to lose", lost)
+}
+
 // TestLeaveIsAskedAgain: a commit that passes over a pending removal does not keep
 // anybody in the room.
 func TestLeaveIsAskedAgain(t *testing.T) {
-	c := newCouple(t)
-	ben := c.guest("ben", "Ben")
-	c.a.set(func(g *gateway) { g.lose = everything }) // Alice does not learn of it
-	if err := c.b.client.Leave(t.Context(), ben, c.group); err != nil {
-		t.Fatal(err)
-	}
+	c := quietCouple(t)
+	ben := c.guest("ben")
+	c.leavesUnheard(ben)
 	if err := c.a.client.Rename(t.Context(), c.alice, c.group, "Other plans"); err != nil {
 		t.Fatal(err)
 	}
-	c.a.set(func(g *gateway) { g.lose = nil })
 	defer c.driveClock()()
 	c.gone(ben, c.group, ben)
 	c.say(c.bob, c.group, "Ben is gone", "a.example")
@@ -117,7 +124,7 @@ func (c *couple) closed(room mimi.URI) {
 // TestLastMemberClosesTheRoom: nobody can commit that the last member leaves. The
 // hub closes the room.
 func TestLastMemberClosesTheRoom(t *testing.T) {
-	c := newCouple(t)
+	c := quietCouple(t)
 	if err := c.b.client.Leave(t.Context(), c.bob, c.group); err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +142,7 @@ func TestLastMemberClosesTheRoom(t *testing.T) {
 // TestLastMembersCloseTheRoom: the last ones leave at the same time, none of them
 // commits that for another, and each hears that they are out.
 func TestLastMembersCloseTheRoom(t *testing.T) {
-	c := newCouple(t)
+	c := quietCouple(t)
 	var kept [][]byte
 	c.a.set(func(g *gateway) { g.lose = keep(&kept) })
 	if err := c.b.client.Leave(t.Context(), c.bob, c.group); err != nil {
@@ -153,7 +160,7 @@ func TestLastMembersCloseTheRoom(t *testing.T) {
 // TestClosingAnswerIsLost: the answer to the last member does not come, and the hub
 // does not know the room any more when it is asked again.
 func TestClosingAnswerIsLost(t *testing.T) {
-	c := newCouple(t)
+	c := quietCouple(t)
 	room, _, err := c.a.client.CreateRoom(t.Context(), c.alice, "Alone", nil)
 	if err != nil {
 		t.Fatal(err)

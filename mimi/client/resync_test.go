@@ -10,6 +10,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 	"github.com/mimi-gateway/mimi-gateway/mimi/content"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 )
 
@@ -68,7 +69,7 @@ func (c *couple) members(room mimi.URI, want ...mimi.URI) {
 // TestMissedOwnRemoval: who was removed, and is not told so by a commit that it
 // understands, learns it from the hub when it asks to come back.
 func TestMissedOwnRemoval(t *testing.T) {
-	c := newCouple(t)
+	c := quietCouple(t)
 	c.b.set(func(g *gateway) { g.lose = nextCommit() })
 	if err := c.a.client.Kick(t.Context(), c.alice, c.group, c.bob); err != nil {
 		t.Fatal(err)
@@ -105,8 +106,8 @@ func (c *couple) rejoins(account, room mimi.URI) {
 // TestMissedRemovalOfAnother: who was removed learns it, also if the account beside
 // it is lost with the removal that was missed. Both can be added again.
 func TestMissedRemovalOfAnother(t *testing.T) {
-	c := newCouple(t)
-	ben := c.guest("ben", "Ben")
+	c := quietCouple(t)
+	ben := c.guest("ben")
 	c.b.set(func(g *gateway) { g.lose = nextCommit() })
 	if err := c.a.client.Kick(t.Context(), c.alice, c.group, c.bob); err != nil {
 		t.Fatal(err)
@@ -137,14 +138,10 @@ func TestMissedRemovalOfAnother(t *testing.T) {
 // TestPendingLeaveDoesNotBreakResync: a gateway loses track of a room while one of
 // its accounts leaves. The others come back, and the one who leaves does not.
 func TestPendingLeaveDoesNotBreakResync(t *testing.T) {
-	c := newCouple(t)
-	ben := c.guest("ben", "Ben")
-	c.a.set(func(g *gateway) { g.lose = everything })
-	if err := c.b.client.Leave(t.Context(), ben, c.group); err != nil {
-		t.Fatal(err)
-	}
+	c := quietCouple(t)
+	ben := c.guest("ben")
+	c.leavesUnheard(ben)
 	c.strand()
-	c.a.set(func(g *gateway) { g.lose = nil })
 	defer c.driveClock()()
 	c.resynced(c.b)
 	c.b.await("Ben is out", 0, func(e *client.Event) bool {
@@ -158,8 +155,8 @@ func TestPendingLeaveDoesNotBreakResync(t *testing.T) {
 // TestResyncLosesARace: another commit comes between the GroupInfo and the external
 // Commit that is made of it. The next one is made of the room as it is then.
 func TestResyncLosesARace(t *testing.T) {
-	c := newCouple(t)
-	ben := c.guest("ben", "Ben")
+	c := quietCouple(t)
+	ben := c.guest("ben")
 	names := []string{"Third plans", "Fourth plans"}
 	c.b.set(func(g *gateway) {
 		g.informed = func() {
@@ -184,8 +181,8 @@ func TestResyncLosesARace(t *testing.T) {
 // TestResyncAnswerIsLost: the hub takes the new leaf, and its answer does not come.
 // Asking anew in the name of the old leaf would look as if the account was removed.
 func TestResyncAnswerIsLost(t *testing.T) {
-	c := newCouple(t)
-	ben := c.guest("ben", "Ben")
+	c := quietCouple(t)
+	ben := c.guest("ben")
 	lost := 0
 	c.b.set(func(g *gateway) {
 		g.mute = func(*protocol.UpdateRequest) bool {
@@ -205,9 +202,9 @@ func TestResyncAnswerIsLost(t *testing.T) {
 // gateway that has lost track tries again when that is over, and says nothing and
 // destroys nothing meanwhile.
 func TestResyncWaitsForRemoval(t *testing.T) {
-	c := newCouple(t, "c.example")
+	c := quietCouple(t, "c.example")
 	far := c.gateways["c.example"]
-	carol := far.person("carol", "Carol")
+	carol := far.person("carol", "")
 	c.connect(c.alice, carol)
 	if err := c.a.client.Invite(t.Context(), c.alice, c.group, carol); err != nil {
 		t.Fatal(err)
@@ -215,25 +212,18 @@ func TestResyncWaitsForRemoval(t *testing.T) {
 	c.join(carol, c.group)
 	c.say(carol, c.group, "hello", "a.example", "b.example")
 	// Bob loses track, and nobody but the hub learns that Carol leaves.
-	missed := make(chan string, 100)
-	for _, g := range []*gateway{c.a, c.b} {
-		g.set(func(g *gateway) { g.lose = func([]byte) bool { missed <- g.domain; return true } })
-	}
+	lose, lost := next(mls.ContentCommit)
+	asked := make(chan struct{}, 100)
+	c.b.set(func(g *gateway) { g.lose, g.informed = lose, func() { asked <- struct{}{} } })
 	if err := c.a.client.Rename(t.Context(), c.alice, c.group, "Other plans"); err != nil {
 		t.Fatal(err)
 	}
-	if err := far.client.Leave(t.Context(), carol, c.group); err != nil {
-		t.Fatal(err)
-	}
-	for range 3 { // the commit for Bob, and the proposals for both
-		await(t, "a notify request", missed)
-	}
-	asked := make(chan struct{}, 100)
-	c.b.set(func(g *gateway) { g.lose, g.informed = nil, func() { asked <- struct{}{} } })
+	await(t, "commit to lose", lost)
+	c.leavesUnheard(carol)
 	if _, err := c.a.client.Send(t.Context(), c.alice, c.group, "$gap", content.Text(content.PlainPart("into the gap"))); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "a question for the GroupInfo", asked)
+	await(t, "question for the GroupInfo", asked)
 	if _, err := c.b.client.Room(t.Context(), c.group); err != nil {
 		t.Errorf("the room while a removal is pending: %v", err)
 	}
@@ -245,7 +235,6 @@ func TestResyncWaitsForRemoval(t *testing.T) {
 	if err := c.a.client.Rename(t.Context(), c.alice, c.group, "Third plans"); err != nil {
 		t.Fatal(err)
 	}
-	c.a.set(func(g *gateway) { g.lose = nil })
 	defer c.driveClock()()
 	c.resynced(c.b)
 	c.say(c.bob, c.group, "back again", "a.example")
@@ -268,8 +257,8 @@ func TestResyncSurvivesACrash(t *testing.T) {
 
 // resyncAndCrash reports whether the resync had that many points.
 func resyncAndCrash(t *testing.T, n int) bool {
-	c := newCouple(t)
-	ben := c.guest("ben", "Ben")
+	c := quietCouple(t)
+	ben := c.guest("ben")
 	s := &crashStory{world: c.world, victim: c.b}
 	c.b.set(func(g *gateway) { g.stores.Faults.Crash(n) })
 	c.strand()

@@ -10,6 +10,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 	"github.com/mimi-gateway/mimi-gateway/mimi/content"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 )
 
@@ -22,11 +23,16 @@ type couple struct {
 	group      mimi.URI
 }
 
-// newCouple makes a couple, and perhaps gateways at further domains.
-func newCouple(t *testing.T, others ...string) *couple {
+func newCouple(t *testing.T) *couple { return coupleOf(t, "Alice", "Bob") }
+
+// quietCouple is a couple who have no names to tell: whatever is sent in their rooms
+// is sent by the test. There may be gateways at further domains.
+func quietCouple(t *testing.T, others ...string) *couple { return coupleOf(t, "", "", others...) }
+
+func coupleOf(t *testing.T, alice, bob string, others ...string) *couple {
 	w := newWorld(t, append([]string{"a.example", "b.example"}, others...)...)
 	c := &couple{world: w, a: w.gateways["a.example"], b: w.gateways["b.example"]}
-	c.alice, c.bob = c.a.person("alice", "Alice"), c.b.person("bob", "Bob")
+	c.alice, c.bob = c.a.person("alice", alice), c.b.person("bob", bob)
 	c.direct = w.connect(c.alice, c.bob)
 	room, failed, err := c.a.client.CreateRoom(t.Context(), c.alice, "Plans", []mimi.URI{c.bob})
 	if err != nil || len(failed) > 0 {
@@ -252,16 +258,26 @@ func TestRepeatedSend(t *testing.T) {
 
 // nextCommit says of the first commit that comes in that it is lost.
 func nextCommit() func(body []byte) bool {
-	lost := false
+	lose, _ := next(mls.ContentCommit)
+	return lose
+}
+
+// next says of the first commit or proposal that comes in that it is lost, and then
+// closes lost.
+func next(kind mls.ContentType) (lose func(body []byte) bool, lost <-chan struct{}) {
+	done := make(chan struct{})
+	found := false
 	return func(body []byte) bool {
 		messages, err := protocol.ParseFanout(body)
-		if err != nil || lost {
+		if err != nil || found {
 			return false
 		}
 		m := messages[0].Message.Message.PublicMessage
-		lost = m != nil && m.Content.Commit != nil
-		return lost
-	}
+		if found = m != nil && m.Content.ContentType == kind; found {
+			close(done)
+		}
+		return found
+	}, done
 }
 
 // TestMissedCommit: a hub that withholds a commit cannot keep a member out for

@@ -14,14 +14,17 @@ TOOL := go tool -modfile=tools/go.mod
 LOCAL := github.com/mimi-gateway/mimi-gateway
 STAGES := lint unit race e2e
 
-.PHONY: help build demo test full lint unit race e2e faults fuzz vectors vuln example clean
+.PHONY: help build demo test full lint unit race e2e faults mutate fuzz bench vectors vuln example clean
 
 help:
 	@echo "make demo   two homeservers, two gateways, and the story between them"
 	@echo "make test   $(STAGES), with the time of each"
-	@echo "make full   make test, the faults, and 20 s for every decoder"
+	@echo "make full   make test, the faults, the mutations, and 20 s for every decoder"
 	@echo "make faults the story with each fault of the lab, which has to break it"
+	@echo "make mutate the MLS packages without each of their checks, which a test has to miss"
 	@echo "make fuzz   every decoder, FUZZTIME=$(FUZZTIME) each"
+	@echo "make bench  MLS operations beside what RFC 9420 requires, and beside other libraries"
+	@echo "make interop  MLS with other libraries, needs Rust and Node.js"
 	@echo "make vuln   known vulnerabilities in what is linked"
 	@echo "make build  bin/mimi-gateway and bin/mimi-lab"
 
@@ -39,7 +42,7 @@ test:
 	@$(call run-stages,$(STAGES))
 
 full:
-	@$(call run-stages,$(STAGES) faults)
+	@$(call run-stages,$(STAGES) faults mutate)
 	@$(MAKE) fuzz FUZZTIME=20s
 
 # run-stages makes one target after the other, and says how long each takes.
@@ -91,6 +94,12 @@ faults:
 	@mkdir -p out/lab
 	go build -tags=goolm,lab -o out/lab/ ./cmd/mimi-gateway ./cmd/mimi-lab
 	@tools/faults/run out/lab
+
+mutate: vectors
+	@go -C tools run ./mutate -root ..
+
+bench:
+	@go run ./cmd/mimi-lab bench mls
 
 fuzz:
 	@go -C tools run ./fuzz -root .. -fuzztime $(FUZZTIME)

@@ -166,9 +166,8 @@ func (st *state) checkBody(ctx context.Context, cfg *Config, body ProposalBody, 
 		if err := checkLeafAlone(cfg, st.suite, &p.LeafNode); err != nil {
 			return err
 		}
-		// RFC 9420, section 7.3: 2
-		if err := p.LeafNode.VerifySignature(st.suite, st.context.GroupID, sender.Index); err != nil {
-			return fmt.Errorf("leaf %d: %w: %w", sender.Index, ErrSignature, err)
+		if err := st.verifyLeaf(&p.LeafNode, sender.Index); err != nil {
+			return err
 		}
 		return st.checkSuccessor(ctx, cfg, sender.Index, &p.LeafNode)
 	case *Remove:

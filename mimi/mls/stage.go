@@ -33,7 +33,7 @@ func (st *state) stageCommit(ctx context.Context, cfg *Config, cache *proposalCa
 		return nil, err
 	}
 	// RFC 9420, sections 12.4.2: 3; 6.1: 5; 12.4.3.2: 3, 4
-	if err := a.verify(st.suite, leaf.SignatureKey, st.encoded); err != nil {
+	if err := st.verifyCommit(a, leaf); err != nil {
 		return nil, err
 	}
 	s := &stagedCommit{content: a, path: commit.Path}
@@ -55,6 +55,30 @@ func (st *state) stageCommit(ctx context.Context, cfg *Config, cache *proposalCa
 	return s, s.finish(ctx, cfg)
 }
 
+// verifyCommit verifies the signature of a commit and, of a member, that of the leaf
+// in its path. A new member does not have a place yet, which the latter covers.
+func (st *state) verifyCommit(a *authenticatedContent, leaf *LeafNode) error {
+	path, sender := a.content.Commit.Path, a.content.Sender
+	if path == nil || sender.Type != SenderMember {
+		return a.verify(st.suite, leaf.SignatureKey, st.encoded)
+	}
+	return inParallel(2, func(i int) error {
+		if i == 0 {
+			return a.verify(st.suite, leaf.SignatureKey, st.encoded)
+		}
+		return st.verifyLeaf(&path.LeafNode, sender.Index)
+	})
+}
+
+// verifyLeaf verifies the signature of a leaf at its place.
+func (st *state) verifyLeaf(leaf *LeafNode, at LeafIndex) error {
+	// RFC 9420, section 7.3: 2
+	if err := leaf.VerifySignature(st.suite, st.context.GroupID, at); err != nil {
+		return fmt.Errorf("leaf %d: %w: %w", at, ErrSignature, err)
+	}
+	return nil
+}
+
 // stageOwn is stageCommit for a commit that was just made here: its proposals are
 // prepared, its path is in the tree, and its signatures are our own. All other
 // checks are those of the receivers: a commit that they would refuse is not sent.
@@ -66,7 +90,7 @@ func (st *state) stageOwn(ctx context.Context, cfg *Config, p *prepared, np *new
 	}
 	if np != nil {
 		s.steps, s.provisional = np.steps, np.provisional
-		if err := s.checkPathLeaf(ctx, cfg, false); err != nil {
+		if err := s.checkPathLeaf(ctx, cfg); err != nil {
 			return nil, err
 		}
 		s.noteLeaf(st.tree.leaf(s.committer))
@@ -125,8 +149,13 @@ func (s *stagedCommit) mergePath(ctx context.Context, cfg *Config) error {
 	if leaf.Source != LeafNodeSourceCommit {
 		return fmt.Errorf("%w: %d in a path", ErrLeafSource, leaf.Source)
 	}
+	if s.external {
+		if err := s.before.verifyLeaf(leaf, s.committer); err != nil {
+			return err
+		}
+	}
 	// RFC 9420, section 7.5: 1
-	if err := s.checkPathLeaf(ctx, cfg, true); err != nil {
+	if err := s.checkPathLeaf(ctx, cfg); err != nil {
 		return err
 	}
 	old := s.tree.leaf(s.committer)
@@ -176,18 +205,12 @@ func (p *prepared) provisionalContext() ([]byte, error) {
 	return wire.Marshal(&c)
 }
 
-// checkPathLeaf validates the leaf in the path: as the successor of the old one
-// or, of a new member, as a new leaf. The signature of an own one is not verified.
-func (s *stagedCommit) checkPathLeaf(ctx context.Context, cfg *Config, verify bool) error {
+// checkPathLeaf validates the leaf in the path, whose signature is verified: as the
+// successor of the old one or, of a new member, as a new leaf.
+func (s *stagedCommit) checkPathLeaf(ctx context.Context, cfg *Config) error {
 	leaf := &s.path.LeafNode
 	if err := checkLeafAlone(cfg, s.before.suite, leaf); err != nil {
 		return err
-	}
-	if verify {
-		// RFC 9420, sections 7.3: 2; 7.5: 1
-		if err := leaf.VerifySignature(s.before.suite, s.before.context.GroupID, s.committer); err != nil {
-			return fmt.Errorf("leaf %d: %w: %w", s.committer, ErrSignature, err)
-		}
 	}
 	if !s.external {
 		return s.before.checkSuccessor(ctx, cfg, s.committer, leaf)

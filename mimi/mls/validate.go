@@ -252,11 +252,7 @@ func (st *state) validateAll(ctx context.Context, cfg *Config) error {
 		if err := checkLeafAlone(cfg, st.suite, m.Leaf); err != nil {
 			return fmt.Errorf("leaf %d: %w", m.Index, err)
 		}
-		// RFC 9420, section 7.3: 2
-		if err := m.Leaf.VerifySignature(st.suite, st.context.GroupID, m.Index); err != nil {
-			return fmt.Errorf("leaf %d: %w: %w", m.Index, ErrSignature, err)
-		}
-		return nil
+		return st.verifyLeaf(m.Leaf, m.Index)
 	})
 	if err != nil {
 		return err

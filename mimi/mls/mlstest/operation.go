@@ -3,6 +3,7 @@ package mlstest
 import (
 	"context"
 	"fmt"
+	"runtime"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 )
@@ -143,15 +144,41 @@ func (o *operations) merge(ctx context.Context, c Clock, n int) error {
 	if err != nil {
 		return err
 	}
-	for range n {
+	return o.prepared(c, n, func() (func() error, error) {
 		g, err := mls.LoadGroup(o.m.Config, rows)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if _, err := g.Commit(ctx, o.own, mls.CommitOptions{GroupInfo: OutOfBand}); err != nil {
-			return err
+			return nil, err
 		}
-		err = timed(c, func() error { _, err := g.Merge(ctx); return err })
+		return func() error { _, err := g.Merge(ctx); return err }, nil
+	})
+}
+
+// prepared runs n times something that each time needs a preparation. Several are
+// prepared at once, and the collector has looked at what that leaves behind before
+// they run, so that this is not counted.
+func (o *operations) prepared(c Clock, n int, prepare func() (run func() error, err error)) error {
+	most := min(batch, max(1, 20000/o.l.Size))
+	for done := 0; done < n; done += most {
+		var list []func() error
+		for range min(most, n-done) {
+			run, err := prepare()
+			if err != nil {
+				return err
+			}
+			list = append(list, run)
+		}
+		runtime.GC()
+		err := timed(c, func() error {
+			for _, run := range list {
+				if err := run(); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		if err != nil {
 			return err
 		}
@@ -188,6 +215,7 @@ func (o *operations) process(ctx context.Context, c Clock, n int) error {
 		if err != nil {
 			return err
 		}
+		runtime.GC()
 		err = timed(c, func() error {
 			for _, s := range steps {
 				if _, err := process(ctx, o.m.Group, s.message); err != nil {
@@ -302,17 +330,14 @@ func (o *operations) protectFirst(ctx context.Context, c Clock, n int) error {
 	if err != nil {
 		return err
 	}
-	for range n {
+	return o.prepared(c, n, func() (func() error, error) {
 		g, err := mls.LoadGroup(o.m.Config, rows)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		g.SignatureKey(o.own) // a key is imported once, when it is first used
-		if err := timed(c, func() error { _, err := say(g, o.own); return err }); err != nil {
-			return err
-		}
-	}
-	return nil
+		return func() error { _, err := say(g, o.own); return err }, nil
+	})
 }
 
 // unprotect reads messages of leaf 0; the first one is not counted. It takes a new
@@ -358,17 +383,14 @@ func (o *operations) unprotectFirst(ctx context.Context, c Clock, n int) error {
 	if err != nil {
 		return err
 	}
-	for range n {
+	return o.prepared(c, n, func() (func() error, error) {
 		g, err := mls.LoadGroup(o.m.Config, rows)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		g.View().Member(0) // a leaf is decoded once, when somebody asks for it
-		if err := timed(c, func() error { _, err := process(ctx, g, b); return err }); err != nil {
-			return err
-		}
-	}
-	return nil
+		return func() error { _, err := process(ctx, g, b); return err }, nil
+	})
 }
 
 // hub stages and applies an add-commit, each time in a copy of the hub that has
@@ -384,23 +406,20 @@ func (o *operations) hub(ctx context.Context, c Clock, n int) error {
 			return err
 		}
 	}
-	for range n {
+	return o.prepared(c, n, func() (func() error, error) {
 		h, err := mls.LoadPublicGroup(o.m.Config, rows)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		var m mls.MLSMessage
 		if err := mls.Unmarshal(steps[0].message, &m); err != nil {
-			return err
+			return nil, err
 		}
 		if _, err := h.Stage(ctx, m.PublicMessage); err != nil {
-			return err
+			return nil, err
 		}
-		if err := timed(c, func() error { return stageApply(ctx, h, steps[1].message, steps[1].groupInfo) }); err != nil {
-			return err
-		}
-	}
-	return nil
+		return func() error { return stageApply(ctx, h, steps[1].message, steps[1].groupInfo) }, nil
+	})
 }
 
 // addStep makes an add-commit of the node, and discards it.

@@ -23,6 +23,7 @@ type figures struct {
 // A meter is the clock of an operation.
 type meter struct {
 	label   bool // marks what is counted in CPU profiles
+	counts  bool // counts allocations, which stops the world at both ends
 	wall    time.Duration
 	cpu     time.Duration
 	allocs  uint64
@@ -46,7 +47,9 @@ func cpuTime() time.Duration {
 var timedLabel = pprof.WithLabels(context.Background(), pprof.Labels("timed", "yes"))
 
 func (m *meter) StartTimer() {
-	runtime.ReadMemStats(&m.memory)
+	if m.counts {
+		runtime.ReadMemStats(&m.memory)
+	}
 	if m.label {
 		pprof.SetGoroutineLabels(timedLabel)
 	}
@@ -58,6 +61,9 @@ func (m *meter) StopTimer() {
 	m.cpu += cpuTime() - m.cpuAt
 	if m.label {
 		pprof.SetGoroutineLabels(context.Background())
+	}
+	if !m.counts {
+		return
 	}
 	allocs, octets := m.memory.Mallocs, m.memory.TotalAlloc
 	runtime.ReadMemStats(&m.memory)
@@ -92,8 +98,12 @@ func runs(budget, counted, all time.Duration) int {
 }
 
 // rounds is how often something is measured. The fastest round counts: anything
-// else on the machine can only make the others slower.
-const rounds = 3
+// else on the machine can only make the others slower. Allocations are counted in
+// one more, shorter round.
+const (
+	rounds     = 3
+	countsRuns = 32
+)
 
 // measure does an operation once for warming up, and then as often as fits into
 // the budget.
@@ -118,6 +128,12 @@ func measure(ctx context.Context, o mlstest.Operation, budget time.Duration, lab
 			best = got
 		}
 	}
+	m, k := &meter{counts: true, written: -1}, min(n, countsRuns)
+	if err := o.Run(ctx, m, k); err != nil {
+		return figures{}, err
+	}
+	counted := m.figures(k)
+	best.allocs, best.octets = counted.allocs, counted.octets
 	return best, nil
 }
 

@@ -83,8 +83,8 @@ func TestMarked(t *testing.T) {
 		r    result
 		want bool
 	}{
-		{result{Size: 100, Wall: 126, CPU: 100, Floor: 100}, false},
-		{result{Size: 100, Wall: 100, CPU: 126, Floor: 100}, true},
+		{result{Size: 100, Wall: 126, CPU: 100, Floor: 100}, true},
+		{result{Size: 100, Wall: 100, CPU: 126, Floor: 100}, false},
 		{result{Size: 100, Wall: 124, CPU: 124, Floor: 100}, false},
 		{result{Size: 99, Wall: 200, CPU: 200, Floor: 100}, false},
 		{result{Size: 100, Wall: 200, CPU: 200}, false},

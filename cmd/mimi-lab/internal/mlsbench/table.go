@@ -9,9 +9,8 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/mlstest"
 )
 
-// A row whose CPU time is over this many times its floor is marked, if the group is
-// large enough for the floor to be most of what there is to do. On a machine with
-// nothing else to do the wall time is never more than the CPU time.
+// A row whose wall time is over this many times its floor is marked, if the group is
+// large enough for the floor to be most of what there is to do.
 const (
 	markRatio = 1.25
 	markSize  = 100
@@ -59,7 +58,7 @@ func (r *result) group() string {
 
 // marked reports whether a row is far from its floor.
 func (r *result) marked() bool {
-	return r.Floor > 0 && r.Size >= markSize && r.CPU > markRatio*r.Floor
+	return r.Floor > 0 && r.Size >= markSize && r.Wall > markRatio*r.Floor
 }
 
 // ns writes a time with three digits.

@@ -14,7 +14,7 @@ TOOL := go tool -modfile=tools/go.mod
 LOCAL := github.com/mimi-gateway/mimi-gateway
 STAGES := lint unit race e2e
 
-.PHONY: help build demo test full lint unit race e2e faults mutate fuzz bench vectors vuln example clean
+.PHONY: help build demo test full lint unit race e2e faults mutate fuzz bench interop vectors vuln example clean
 
 help:
 	@echo "make demo   two homeservers, two gateways, and the story between them"
@@ -22,7 +22,7 @@ help:
 	@echo "make full   make test, the faults, the mutations, and 20 s for every decoder"
 	@echo "make faults the story with each fault of the lab, which has to break it"
 	@echo "make mutate the MLS packages without each of their checks, which a test has to miss"
-	@echo "make fuzz   every decoder, FUZZTIME=$(FUZZTIME) each"
+	@echo "make fuzz   every decoder, FUZZTIME=$(FUZZTIME) each; FUZZ=expression chooses"
 	@echo "make bench  MLS operations beside what RFC 9420 requires, and beside other libraries"
 	@echo "make interop  MLS with other libraries, needs Rust and Node.js"
 	@echo "make vuln   known vulnerabilities in what is linked"
@@ -101,8 +101,12 @@ mutate: vectors
 bench:
 	@go run ./cmd/mimi-lab bench mls
 
+# It says which of Rust and Node.js is missing, and how to get it.
+interop:
+	@go run ./cmd/mimi-lab interop
+
 fuzz:
-	@go -C tools run ./fuzz -root .. -fuzztime $(FUZZTIME)
+	@go -C tools run ./fuzz -root .. -fuzztime $(FUZZTIME) -only '$(FUZZ)'
 
 # govulncheck ends with status 3 if it found something, and with 1 if it could not
 # look, as when its database is out of reach.

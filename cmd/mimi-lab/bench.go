@@ -37,14 +37,13 @@ octets, and become octets; trees are beside GroupInfos and Welcomes.
 
 Wall time and CPU time (all threads, user and system) are per operation, as are
 allocations. The floor is the cryptography that RFC 9420 requires for the operation
-on this very tree, at the CPU time that package mimi/mls/suite takes for it without
-garbage collection, the lowest of several times in the run; -floor lists it. Rows of
-100 members and more whose wall time is over 1.25 times their floor are marked with
-"*". Nothing fails because it is slow. The wall time is less than the CPU time where
-several cores share the work, and more if the machine has other things to do: measure
-on one that has not. Cores
-that share memory slow each other down: with GOMAXPROCS=1 in the environment the CPU
-time is that of the work alone.
+on this very tree, at the CPU time that package mimi/mls/suite takes for it, the
+lowest of several times at the start of the run; -floor lists it. Rows of 100 members
+and more whose wall time is over 1.25 times their floor are marked with "*". Nothing
+fails because it is slow. The wall time is less than the CPU time where several cores
+share the work, and more if the machine has other things to do: measure on one that
+has not. Cores that share memory slow each other down: with GOMAXPROCS=1 in the
+environment the CPU time is that of the work alone.
 
 Other implementations then take the place of the member in the middle. They run as
 programs, built with optimisations, as does ours beside them ("mimi-lab mls-peer"),

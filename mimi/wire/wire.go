@@ -187,6 +187,10 @@ func (c *Codec) take(n int) []byte {
 
 // put and get code an unsigned number of size octets, most significant first.
 func (c *Codec) put(size int, v uint64) {
+	if size == 1 && !c.comparing {
+		c.buf = append(c.buf, byte(v))
+		return
+	}
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], v)
 	c.Raw(b[8-size:])
@@ -245,6 +249,12 @@ func (c *Codec) insertLength(start int) {
 }
 
 func (c *Codec) getLength() int {
+	// Most lengths take one octet.
+	if c.err == nil && len(c.buf) > 0 && c.buf[0] < 1<<6 {
+		n := int(c.buf[0])
+		c.buf = c.buf[1:]
+		return n
+	}
 	first := c.get(1)
 	size := 1 << (first >> 6)
 	if size == 8 {

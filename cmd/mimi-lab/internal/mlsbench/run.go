@@ -33,8 +33,12 @@ type Options struct {
 	CPUProfile string        // a folder for profiles, or nothing
 }
 
-// unitShare is how much shorter a primitive is measured than an operation.
-const unitShare = 20
+// A primitive is measured several times, each time so much shorter than an
+// operation.
+const (
+	unitRounds = 4
+	unitShare  = 20
+)
 
 // The group with leaves as large as those of the profile, and the numbers of own
 // leaves that one group is measured with.
@@ -79,8 +83,10 @@ func (b *bench) suite(ctx context.Context, id suite.ID) error {
 	}
 	fmt.Fprintf(b.out, "%v, %s, %d CPUs\n", id, runtime.Version(), runtime.NumCPU())
 	b.units = unitCosts{}
-	if err := b.measureUnits(id); err != nil {
-		return err
+	for range unitRounds {
+		if err := b.measureUnits(id); err != nil {
+			return err
+		}
 	}
 	b.writePrices()
 	for _, size := range b.Sizes {
@@ -134,9 +140,6 @@ func (b *bench) group(ctx context.Context, p mlstest.LargeParams) error {
 	b.writeHead(p, time.Since(began))
 	floors, err := sampleFloors(ctx, l, l.Members[0])
 	if err != nil {
-		return err
-	}
-	if err := b.measureUnits(p.Suite); err != nil {
 		return err
 	}
 	for _, o := range l.Operations(l.Members[0]) {

@@ -207,7 +207,7 @@ func LoadGroup(cfg Config, stored []Row) (*Group, error) {
 	for k := range r.byKey {
 		return nil, fmt.Errorf("%w: unknown row %q", ErrState, k)
 	}
-	clear(g.journal)
+	g.journal = journal{}
 	return g, nil
 }
 

@@ -122,13 +122,14 @@ func (j journal) context(st *state) {
 	j.encode(rowContext, &storedContext{st.context, st.confirmationTag, st.interim}, false)
 }
 
-// take returns the rows and forgets them.
-func (j journal) take() []Row {
-	rows := make([]Row, 0, len(j))
-	for _, r := range j {
+// take returns the rows and forgets them. A map keeps the size it once had, and
+// looking through one that had all nodes of a tree takes long: it begins anew.
+func (j *journal) take() []Row {
+	rows := make([]Row, 0, len(*j))
+	for _, r := range *j {
 		rows = append(rows, r())
 	}
-	clear(j)
+	*j = journal{}
 	slices.SortFunc(rows, func(a, b Row) int { return strings.Compare(a.Key, b.Key) })
 	return rows
 }

@@ -80,7 +80,9 @@ func (t *Tree) Flush(f func(key string, value suite.Secret)) {
 	for r := range t.dirty {
 		f(r.String(), t.value(r))
 	}
-	clear(t.dirty)
+	if len(t.dirty) > 0 {
+		t.dirty = map[row]struct{}{} // a map keeps the size it once had
+	}
 }
 
 // Keys calls f for the keys of all rows that the tree has, flushed or not.

@@ -31,7 +31,7 @@ octets, and become octets; trees are beside GroupInfos and Welcomes.
   external join       making the external Commit, with decoding the tree
   protect, unprotect  a message of 256 octets, of a sender that has sent before;
                       "first": the first message of the epoch
-  hub stage+apply     of an add-commit with path, with its GroupInfo
+  hub stage+apply     of a commit of leaf 0, with path, with its GroupInfo
   save                Dirty after a commit or message, and what it gives to write
   load                LoadGroup from rows; "hub": LoadPublicGroup
 

@@ -393,49 +393,32 @@ func (o *operations) unprotectFirst(ctx context.Context, c Clock, n int) error {
 	})
 }
 
-// hub stages and applies an add-commit, each time in a copy of the hub that has
-// staged another one before.
+// hub stages and applies one commit of leaf 0 after the other.
 func (o *operations) hub(ctx context.Context, c Clock, n int) error {
-	rows, err := o.l.HubRows(ctx)
+	hub, err := o.l.Hub(ctx)
 	if err != nil {
 		return err
 	}
-	var steps [2]largeStep
-	for i := range steps {
-		if steps[i], err = o.addStep(ctx); err != nil {
+	for done := 0; done < n; done += batch {
+		steps, err := o.commits(ctx, min(batch, n-done))
+		if err != nil {
 			return err
 		}
-	}
-	return o.prepared(c, n, func() (func() error, error) {
-		h, err := mls.LoadPublicGroup(o.m.Config, rows)
+		runtime.GC()
+		err = timed(c, func() error {
+			for _, s := range steps {
+				if err := stageApply(ctx, hub, s.message, s.groupInfo); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		if err != nil {
-			return nil, err
+			return err
 		}
-		var m mls.MLSMessage
-		if err := mls.Unmarshal(steps[0].message, &m); err != nil {
-			return nil, err
-		}
-		if _, err := h.Stage(ctx, m.PublicMessage); err != nil {
-			return nil, err
-		}
-		return func() error { return stageApply(ctx, h, steps[1].message, steps[1].groupInfo) }, nil
-	})
-}
-
-// addStep makes an add-commit of the node, and discards it.
-func (o *operations) addStep(ctx context.Context) (s largeStep, err error) {
-	if err := o.l.CatchUp(ctx, o.m); err != nil {
-		return s, err
+		o.l.hubSteps = len(steps)
 	}
-	p, err := o.l.AddCommit(ctx, o.m, o.own)
-	if err != nil {
-		return s, err
-	}
-	if s.message, err = mls.Marshal(p.MLSMessage()); err != nil {
-		return s, err
-	}
-	s.groupInfo, err = mls.Marshal(&mls.MLSMessage{GroupInfo: p.GroupInfo})
-	return s, err
+	return o.l.Sync(ctx)
 }
 
 // octetsOf counts what rows take.

@@ -34,7 +34,8 @@ func TestFloor(t *testing.T) {
 		{2, mlstest.Filled, mlstest.OpAddCommit, map[primitive]int{
 			sign: 4, verify: 2, kemDerive: 4, hpkeSeal: 2, aeadSeal: 1, hash: 11, mac: 2, extract: 2, expand: 11,
 		}},
-		{2, mlstest.Filled, mlstest.OpHub, map[primitive]int{verify: 5, hash: 10}},
+		// Leaf 0 and node 1; 1 parent hash; 2 of the transcript.
+		{2, mlstest.Filled, mlstest.OpHub, map[primitive]int{verify: 3, hash: 5}},
 		// Leaf 8 is new. The path of leaf 4: node 9, for leaf 5; node 11, for leaves 6
 		// and 7, since node 13 is blank; node 7, for node 3; node 15, for nobody.
 		// Hashes: of leaf 4 and 4 nodes above it, and of what the tree grows by, 16

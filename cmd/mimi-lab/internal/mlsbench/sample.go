@@ -42,7 +42,7 @@ func sampleFloors(ctx context.Context, l *mlstest.Large, m *mlstest.Member) (flo
 		mlstest.OpProtectFirst:   messageFloor(v, mlstest.TextSize, false, true),
 		mlstest.OpUnprotect:      messageFloor(v, mlstest.TextSize, true, false),
 		mlstest.OpUnprotectFirst: messageFloor(v, mlstest.TextSize, true, true),
-		mlstest.OpHub:            hubFloor(add),
+		mlstest.OpHub:            hubFloor(path),
 	}, nil
 }
 

@@ -4,7 +4,7 @@ package pages
 
 // size is how many items a page has. The path of a leaf crosses few pages, and
 // a copy of one is small.
-const size = 32
+const size = 16
 
 // An Array is a growing array of T, whose new items are zero. A copy of one is
 // made by [Array.Clone] alone, and after that only the copy is written to.

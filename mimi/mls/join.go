@@ -209,10 +209,11 @@ func (g *Group) AttachWelcome(ctx context.Context, m *Welcome, kp *KeyPackagePri
 	if err := g.checkWelcome(w); err != nil {
 		return nil, err
 	}
-	if err := g.state.complete(); err != nil {
+	whole, err := g.state.whole()
+	if err != nil {
 		return nil, err
 	}
-	own, ok := g.state.tree.find(&kp.KeyPackage.LeafNode)
+	own, ok := whole.find(&kp.KeyPackage.LeafNode)
 	if !ok {
 		return nil, ErrOwnLeafNotInTree
 	}

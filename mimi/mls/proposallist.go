@@ -12,6 +12,7 @@ import (
 // of the extensions. The path is still to come.
 type prepared struct {
 	before     *state
+	index      *treeIndex // of the tree before
 	external   bool
 	committer  LeafIndex // of an external Commit: assigned when the path is merged
 	leaf       *LeafNode // the committer's leaf before, or the path leaf of an external Commit
@@ -35,12 +36,13 @@ type prepared struct {
 // prepare resolves, validates and applies the proposals of a commit (RFC 9420,
 // sections 12.2 and 12.3). For an external Commit, leaf is the one in its path.
 func (st *state) prepare(ctx context.Context, cfg *Config, cache *proposalCache, list []ProposalOrRef, sender Sender, leaf *LeafNode, fresh bool) (*prepared, error) {
-	if err := st.complete(); err != nil {
+	whole, err := st.whole()
+	if err != nil {
 		return nil, err
 	}
 	p := &prepared{
 		before: st, external: sender.Type == SenderNewMemberCommit, committer: sender.Index, leaf: leaf, fresh: fresh,
-		tree: st.tree.clone(), extensions: slices.Clone(st.context.Extensions),
+		index: whole.index, tree: whole.clone(), extensions: slices.Clone(st.context.Extensions),
 		addedSet: map[LeafIndex]bool{}, pathNeeds: len(list) == 0,
 	}
 	if err := p.resolve(cache, list, sender); err != nil {
@@ -225,7 +227,7 @@ func (p *prepared) checkSupport(removedOrUpdated map[LeafIndex]bool) error {
 	for i := range p.proposals {
 		cp := &p.proposals[i]
 		t := cp.Proposal.Type()
-		if !t.isDefault() && !slices.Contains(types, t) && !p.before.tree.index.byAll(listedProposals, uint16(t)) {
+		if !t.isDefault() && !slices.Contains(types, t) && !p.index.byAll(listedProposals, uint16(t)) {
 			types = append(types, t)
 		}
 		switch body := cp.Proposal.Body.(type) {

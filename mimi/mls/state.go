@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/schedule"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/internal/treemath"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
@@ -18,14 +19,15 @@ type state struct {
 	suite           *suite.Suite
 	context         GroupContext
 	encoded         []byte // the encoded context
-	tree            *tree  // all hashes are cached, unless it was loaded
+	tree            *tree  // all hashes are cached, unless it was loaded: see whole
 	interim         []byte // interim transcript hash
 	confirmationTag []byte
 	required        RequiredCapabilities
 	needs           negotiation // what leaves have to offer, beside required
 	framing         framing     // of the data of messages
 
-	completing sync.Mutex // of a state that was loaded
+	mu        sync.Mutex // guards completed
+	completed *tree      // of a state that was loaded, once somebody has asked
 }
 
 // newState makes a state: it hashes the tree, and sets the tree hash of the
@@ -59,24 +61,30 @@ func storedState(s *suite.Suite, c GroupContext, t *tree) (*state, error) {
 	return st, err
 }
 
-// complete makes what a state that was loaded still lacks, before a commit is
-// staged or made: the tree hashes, which have to lead to that of the GroupContext,
-// and the index. It fails with [ErrState].
-func (st *state) complete() error {
-	st.completing.Lock()
-	defer st.completing.Unlock()
+// whole returns the tree with what one that was loaded lacks: the tree hashes, which
+// have to lead to that of the GroupContext, and the index. It is asked for before a
+// commit is staged or made, and fails with [ErrState]. The tree of the state itself
+// stays as it is, since others may be looking at it.
+func (st *state) whole() (*tree, error) {
 	if st.tree.index != nil {
-		return nil
+		return st.tree, nil
 	}
-	hash, err := st.tree.rootHash()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.completed != nil {
+		return st.completed, nil
+	}
+	t := &tree{suite: st.suite, nodes: st.tree.nodes.Clone(), changed: map[treemath.Node]struct{}{}}
+	hash, err := t.rootHash()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !bytes.Equal(hash, st.context.TreeHash) {
-		return fmt.Errorf("%w: %w", ErrState, ErrTreeHash)
+		return nil, fmt.Errorf("%w: %w", ErrState, ErrTreeHash)
 	}
-	st.tree.buildIndex()
-	return nil
+	t.buildIndex()
+	st.completed = t
+	return t, nil
 }
 
 // confirm ends the transcript of the epoch with the confirmation tag.

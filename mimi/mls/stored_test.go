@@ -316,3 +316,29 @@ func TestHubRefusesBadExternalPub(t *testing.T) {
 		t.Errorf("external_pub that does not decode: %v", err)
 	}
 }
+
+// TestViewsAreShared: somebody looks at a view of a group that was loaded, while
+// the group goes on. The race detector has to find nothing.
+func TestViewsAreShared(t *testing.T) {
+	w := three(t)
+	p, err := w.Node("C").Group.Commit(t.Context(), 2, mls.CommitOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.RestartHub()
+	view := w.Hub.View()
+	done := make(chan int)
+	go func() {
+		n := 0
+		for range 100 {
+			n += view.Len()
+		}
+		done <- n
+	}()
+	if _, err := w.Hub.Stage(t.Context(), p.Message); err != nil {
+		t.Error(err)
+	}
+	if n := <-done; n != 300 {
+		t.Errorf("%d members in 100 looks at three", n)
+	}
+}

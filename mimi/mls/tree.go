@@ -22,7 +22,7 @@ type tree struct {
 	changed map[treemath.Node]struct{}
 	// blankFrom says that no leaf before it is blank.
 	blankFrom LeafIndex
-	// index is nil in a tree that was loaded, until it is needed.
+	// index is nil in a tree that was loaded.
 	index *treeIndex
 }
 

@@ -75,7 +75,7 @@ func run(ctx context.Context, opts options) error {
 	}
 	defer os.RemoveAll(dir)
 	var checks []check
-	b := &build{root: root, dir: dir, overlay: map[string]string{}}
+	b := &build{root: root, dir: dir, overlay: map[string]string{}, rapid: map[string]bool{}}
 	for _, pkg := range packages {
 		found, err := b.instrument(pkg)
 		if err != nil {

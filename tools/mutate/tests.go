@@ -20,6 +20,7 @@ import (
 type build struct {
 	root, dir string
 	overlay   map[string]string
+	rapid     map[string]bool // packages whose tests use it
 }
 
 // instrument puts the switches of a package into the overlay.
@@ -71,6 +72,9 @@ func (b *build) tests(ctx context.Context, jobs int) ([]test, error) {
 	}
 	var tests []test
 	for _, pkg := range packages {
+		if b.rapid[pkg], err = b.usesRapid(pkg); err != nil {
+			return nil, err
+		}
 		binary := filepath.Join(b.dir, strings.ReplaceAll(pkg, "/", "-")+".test")
 		cmd := exec.CommandContext(ctx, "go", "test", "-c", "-tags", "goolm", "-overlay", overlay, "-o", binary, "./"+pkg)
 		cmd.Dir = b.root
@@ -131,9 +135,33 @@ func (b *build) measureOne(ctx context.Context, t *test, log string) error {
 }
 
 func (b *build) command(ctx context.Context, pkg, binary string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, binary, append([]string{"-test.paniconexit0", "-test.timeout=3m"}, args...)...)
+	all := []string{"-test.paniconexit0", "-test.timeout=3m"}
+	if b.rapid[pkg] {
+		// It is no finding that a test fails here, and nothing to keep.
+		all = append(all, "-rapid.nofailfile")
+	}
+	cmd := exec.CommandContext(ctx, binary, append(all, args...)...)
 	cmd.Dir = filepath.Join(b.root, filepath.FromSlash(pkg))
 	return cmd
+}
+
+// usesRapid reports whether a test of a package imports rapid, and so has its
+// flags.
+func (b *build) usesRapid(pkg string) (bool, error) {
+	files, err := filepath.Glob(filepath.Join(b.root, filepath.FromSlash(pkg), "*_test.go"))
+	if err != nil {
+		return false, err
+	}
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return false, err
+		}
+		if bytes.Contains(text, []byte(`"pgregory.net/rapid"`)) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // cheap is how long tests may take together that are tried first.

@@ -5,11 +5,16 @@ import (
 	"sync"
 )
 
-// inParallel calls f for 0 to n-1, on all processors, and returns the error of
-// the lowest number that failed: the same one as a loop would.
+// fewest is how many calls are worth waking another processor, which takes about as
+// long as half of an operation on a curve.
+const fewest = 4
+
+// inParallel calls f, which takes as long as an operation on a curve, for 0 to n-1,
+// on all processors. It returns the error of the lowest number that failed: the same
+// one as a loop would.
 func inParallel(n int, f func(i int) error) error {
 	workers := min(n, runtime.GOMAXPROCS(0))
-	if workers <= 1 {
+	if workers <= 1 || n < fewest {
 		for i := range n {
 			if err := f(i); err != nil {
 				return err

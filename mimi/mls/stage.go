@@ -33,7 +33,7 @@ func (st *state) stageCommit(ctx context.Context, cfg *Config, cache *proposalCa
 		return nil, err
 	}
 	// RFC 9420, sections 12.4.2: 3; 6.1: 5; 12.4.3.2: 3, 4
-	if err := st.verifyCommit(a, leaf); err != nil {
+	if err := a.verify(st.suite, leaf.SignatureKey, st.encoded); err != nil {
 		return nil, err
 	}
 	s := &stagedCommit{content: a, path: commit.Path}
@@ -53,21 +53,6 @@ func (st *state) stageCommit(ctx context.Context, cfg *Config, cache *proposalCa
 		}
 	}
 	return s, s.finish(ctx, cfg)
-}
-
-// verifyCommit verifies the signature of a commit and, of a member, that of the leaf
-// in its path. A new member does not have a place yet, which the latter covers.
-func (st *state) verifyCommit(a *authenticatedContent, leaf *LeafNode) error {
-	path, sender := a.content.Commit.Path, a.content.Sender
-	if path == nil || sender.Type != SenderMember {
-		return a.verify(st.suite, leaf.SignatureKey, st.encoded)
-	}
-	return inParallel(2, func(i int) error {
-		if i == 0 {
-			return a.verify(st.suite, leaf.SignatureKey, st.encoded)
-		}
-		return st.verifyLeaf(&path.LeafNode, sender.Index)
-	})
 }
 
 // verifyLeaf verifies the signature of a leaf at its place.
@@ -149,10 +134,8 @@ func (s *stagedCommit) mergePath(ctx context.Context, cfg *Config) error {
 	if leaf.Source != LeafNodeSourceCommit {
 		return fmt.Errorf("%w: %d in a path", ErrLeafSource, leaf.Source)
 	}
-	if s.external {
-		if err := s.before.verifyLeaf(leaf, s.committer); err != nil {
-			return err
-		}
+	if err := s.before.verifyLeaf(leaf, s.committer); err != nil {
+		return err
 	}
 	// RFC 9420, section 7.5: 1
 	if err := s.checkPathLeaf(ctx, cfg); err != nil {

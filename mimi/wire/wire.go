@@ -283,6 +283,19 @@ func Length(c *Codec, n *int) {
 
 // Opaque codes an opaque<V>.
 func Opaque[T ~[]byte](c *Codec, v *T) {
+	// A commit of a large group has thousands of short ones.
+	if c.decoding && c.err == nil && len(c.buf) > 0 {
+		if n := int(c.buf[0]); n < 1<<6 && n < len(c.buf) {
+			*v, c.buf = T(c.buf[1:1+n:1+n]), c.buf[1+n:]
+			return
+		}
+	}
+	if c.comparing && c.err == nil {
+		if n := len(*v); n < 1<<6 && n < len(c.buf) && int(c.buf[0]) == n && string(c.buf[1:1+n]) == string(*v) {
+			c.buf = c.buf[1+n:]
+			return
+		}
+	}
 	if c.decoding {
 		*v = T(c.take(c.getLength()))
 		return

@@ -1,9 +1,6 @@
 package connection
 
 import (
-	"bytes"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/ecdh"
 	"crypto/hkdf"
 	"crypto/sha256"
@@ -17,7 +14,7 @@ import (
 
 // TestKnownEncryption repeats the encryption of the known request with its
 // ephemeral key. crypto/hpke does not take one, so HPKE (RFC 9180, section 5.1,
-// mode_base, DHKEM(X25519), HKDF-SHA256, AES-128-GCM) stands here once more.
+// mode_base) stands here once more.
 func TestKnownEncryption(t *testing.T) {
 	k := loadKnown(t)
 	var signed SignedConnectionRequest
@@ -27,11 +24,13 @@ func TestKnownEncryption(t *testing.T) {
 		t.Fatal(err)
 	}
 	bound := encode(t, &ConnectionRequestContext{k.pkg.Package.TBS.User, k.pkg.Ref})
-	enc, ct := sealBase(t, k.Bytes("connection_request_hpke_ephemeral_private_key"), k.pkg.Package.TBS.PublicKey, info(t, labelRequest, bound), plaintext)
+	enc, ct := sealBase(t, k.s, k.Bytes("connection_request_hpke_ephemeral_private_key"), k.pkg.Package.TBS.PublicKey, info(t, labelRequest, bound), plaintext)
 	k.same("EncryptedConnectionRequest", encode(t, &suite.HPKECiphertext{KEMOutput: enc, Ciphertext: ct}))
 }
 
-func sealBase(t *testing.T, ephemeral, public, info, plaintext []byte) (enc, ciphertext []byte) {
+// sealBase is SealBase of RFC 9180, section 6.1, with the algorithms of a suite
+// and a given ephemeral key.
+func sealBase(t *testing.T, s *suite.Suite, ephemeral, public, info, plaintext []byte) (enc, ciphertext []byte) {
 	t.Helper()
 	fatal := func(err error) {
 		t.Helper()
@@ -53,22 +52,29 @@ func sealBase(t *testing.T, ephemeral, public, info, plaintext []byte) (enc, cip
 		fatal(err)
 		return out
 	}
-	skE, err := ecdh.X25519().NewPrivateKey(ephemeral)
+	curve, kemID := ecdh.X25519(), byte(0x20)
+	if s.ID() == suite.P256AES128 {
+		curve, kemID = ecdh.P256(), 0x10
+	}
+	aeadID := byte(0x01)
+	if s.ID() == suite.X25519ChaCha20 {
+		aeadID = 0x03
+	}
+	skE, err := curve.NewPrivateKey(ephemeral)
 	fatal(err)
-	pkR, err := ecdh.X25519().NewPublicKey(public)
+	pkR, err := curve.NewPublicKey(public)
 	fatal(err)
 	dh, err := skE.ECDH(pkR)
 	fatal(err)
 	enc = skE.PublicKey().Bytes()
 
-	kem := []byte{'K', 'E', 'M', 0x00, 0x20}
+	kem := []byte{'K', 'E', 'M', 0x00, kemID}
 	secret := expand(kem, extract(kem, nil, "eae_prk", dh), "shared_secret", slices.Concat(enc, public), 32)
-	hpke := []byte{'H', 'P', 'K', 'E', 0x00, 0x20, 0x00, 0x01, 0x00, 0x01}
+	hpke := []byte{'H', 'P', 'K', 'E', 0x00, kemID, 0x00, 0x01, 0x00, aeadID}
 	context := slices.Concat([]byte{0}, extract(hpke, nil, "psk_id_hash", nil), extract(hpke, nil, "info_hash", info))
 	prk := extract(hpke, secret, "secret", nil)
-	block, err := aes.NewCipher(expand(hpke, prk, "key", context, 16))
+	key := suite.NewSecret(expand(hpke, prk, "key", context, s.Nk()))
+	ciphertext, err = s.Seal(key, expand(hpke, prk, "base_nonce", context, 12), nil, plaintext)
 	fatal(err)
-	aead, err := cipher.NewGCM(block)
-	fatal(err)
-	return enc, aead.Seal(nil, expand(hpke, prk, "base_nonce", context, 12), bytes.Clone(plaintext), nil)
+	return enc, ciphertext
 }

@@ -24,7 +24,7 @@ help:
 	@echo "make mutate the MLS packages without each of their checks, which a test has to miss"
 	@echo "make fuzz   every decoder, FUZZTIME=$(FUZZTIME) each; FUZZ=expression chooses"
 	@echo "make bench  MLS operations beside what RFC 9420 requires, and beside other libraries"
-	@echo "make interop  MLS with other libraries, needs Rust and Node.js"
+	@echo "make interop  MLS with other libraries, and the profile in another language: needs Rust, Node.js, Python"
 	@echo "make vuln   known vulnerabilities in what is linked"
 	@echo "make build  bin/mimi-gateway and bin/mimi-lab"
 
@@ -101,7 +101,7 @@ mutate: vectors
 bench:
 	@go run ./cmd/mimi-lab bench mls
 
-# It says which of Rust and Node.js is missing, and how to get it.
+# It says which of Rust, Node.js and Python is missing, and how to get it.
 interop:
 	@go run ./cmd/mimi-lab interop
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -27,15 +28,20 @@ func runMLS(ctx context.Context, args []string, stdout io.Writer) error {
 	return mlspeer.Serve(ctx, os.Stdin, stdout)
 }
 
-// runInterop plays the scenarios of package interop.
+// runInterop plays the scenarios of package interop, and has the known answers of
+// the profile computed once more.
 func runInterop(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("mimi-lab interop", flag.ContinueOnError)
 	peers := flags.String("peers", "", "implementations to play with, separated by commas (all: openmls,mls-rs,ts-mls,mls-go)")
 	suites := flags.String("suites", "", "cipher suites, separated by commas (all: 1,2,3)")
 	scenarios := flags.String("scenarios", "", "names of scenarios, separated by semicolons (all of them)")
 	verbose := flags.Bool("v", false, "show errors in full")
+	profile := flags.Bool("profile", false, "only the known answers of the minimal-metadata profile")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *profile {
+		return interop.Profile(ctx, stdout)
 	}
 	o := interop.Options{Peers: split(*peers, ","), Scenarios: split(*scenarios, ";"), Verbose: *verbose}
 	for _, s := range split(*suites, ",") {
@@ -45,7 +51,11 @@ func runInterop(ctx context.Context, args []string, stdout io.Writer) error {
 		}
 		o.Suites = append(o.Suites, uint16(id))
 	}
-	return interop.Run(ctx, o, stdout)
+	err := interop.Run(ctx, o, stdout)
+	if len(o.Peers)+len(o.Suites)+len(o.Scenarios) == 0 && ctx.Err() == nil {
+		err = errors.Join(err, interop.Profile(ctx, stdout))
+	}
+	return err
 }
 
 // split splits a list; an empty one has no elements.

@@ -123,7 +123,7 @@ func (r *rows) state(maxLeaves int) (*state, error) {
 }
 
 // tree takes over the nodes as they are stored. They are neither decoded nor
-// hashed: that is done by [state.complete], or when somebody asks for one.
+// hashed: that is done by [state.whole], or when somebody asks for one.
 func (r *rows) tree(s *suite.Suite, maxLeaves int) (*tree, error) {
 	if len(r.nodes) == 0 {
 		return nil, fmt.Errorf("%w: no rows %q", ErrState, prefixNode)

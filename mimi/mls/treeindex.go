@@ -32,7 +32,6 @@ type typeKey struct {
 // The places of types that are counted.
 const (
 	inUse             uint8 = iota // type of the leaf's own credential
-	listedExtensions               // in Capabilities
 	listedProposals                // in Capabilities
 	listedCredentials              // in Capabilities
 )
@@ -69,7 +68,7 @@ func (x *treeIndex) replaceLeaf(at treemath.Node, old, n *treeNode) {
 		x.signature.add(is.signatureKey, at)
 	}
 	// The new leaf of a member mostly lists what the old one did.
-	if was != nil && is != nil && was.credential.Type == is.credential.Type && bytes.Equal(was.extensions, is.extensions) &&
+	if was != nil && is != nil && was.credential.Type == is.credential.Type &&
 		bytes.Equal(was.proposals, is.proposals) && bytes.Equal(was.credentials, is.credentials) {
 		return
 	}
@@ -95,7 +94,6 @@ func (x *treeIndex) count(h *leafHead, by int) {
 		}
 	}
 	add(inUse)(uint16(h.credential.Type))
-	h.extensions.each(add(listedExtensions))
 	h.proposals.each(add(listedProposals))
 	h.credentials.each(add(listedCredentials))
 }

@@ -52,10 +52,11 @@ func storedTreeNode(raw []byte) (*treeNode, error) {
 // A leafHead is how a LeafNode starts: what the index of a tree needs of it. The
 // lists are not decoded, but a number of types of two octets each.
 type leafHead struct {
-	encryptionKey, signatureKey        []byte
-	credential                         Credential
-	versions, suites                   []byte
-	extensions, proposals, credentials typeList
+	encryptionKey, signatureKey []byte
+	credential                  Credential
+	versions, suites            []byte
+	extensions                  []byte
+	proposals, credentials      typeList
 }
 
 // Wire codes the structure.
@@ -66,9 +67,9 @@ func (h *leafHead) Wire(c *wire.Codec) {
 	wire.Opaque(c, &h.credential.Body)
 	wire.Opaque(c, &h.versions)
 	wire.Opaque(c, &h.suites)
-	for _, l := range []*typeList{&h.extensions, &h.proposals, &h.credentials} {
-		wire.Opaque(c, l)
-	}
+	wire.Opaque(c, &h.extensions)
+	wire.Opaque(c, &h.proposals)
+	wire.Opaque(c, &h.credentials)
 }
 
 // A typeList is an encoded list of types.

@@ -210,6 +210,15 @@ func (o *operations) commits(ctx context.Context, n int) ([]largeStep, error) {
 // process processes one commit of leaf 0 after the other. Such commits leave a
 // fresh tree as it is.
 func (o *operations) process(ctx context.Context, c Clock, n int) error {
+	return o.follow(ctx, c, n, &o.m.steps, func(s largeStep) error {
+		_, err := process(ctx, o.m.Group, s.message)
+		return err
+	})
+}
+
+// follow lets leaf 0 commit n times, and somebody who has seen so many steps take
+// these commits, some at a time.
+func (o *operations) follow(ctx context.Context, c Clock, n int, seen *int, take func(largeStep) error) error {
 	for done := 0; done < n; done += batch {
 		steps, err := o.commits(ctx, min(batch, n-done))
 		if err != nil {
@@ -218,7 +227,7 @@ func (o *operations) process(ctx context.Context, c Clock, n int) error {
 		runtime.GC()
 		err = timed(c, func() error {
 			for _, s := range steps {
-				if _, err := process(ctx, o.m.Group, s.message); err != nil {
+				if err := take(s); err != nil {
 					return err
 				}
 			}
@@ -227,7 +236,7 @@ func (o *operations) process(ctx context.Context, c Clock, n int) error {
 		if err != nil {
 			return err
 		}
-		o.m.steps = len(steps)
+		*seen = len(steps)
 	}
 	return o.l.Sync(ctx)
 }
@@ -399,26 +408,7 @@ func (o *operations) hub(ctx context.Context, c Clock, n int) error {
 	if err != nil {
 		return err
 	}
-	for done := 0; done < n; done += batch {
-		steps, err := o.commits(ctx, min(batch, n-done))
-		if err != nil {
-			return err
-		}
-		runtime.GC()
-		err = timed(c, func() error {
-			for _, s := range steps {
-				if err := stageApply(ctx, hub, s.message, s.groupInfo); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		o.l.hubSteps = len(steps)
-	}
-	return o.l.Sync(ctx)
+	return o.follow(ctx, c, n, &o.l.hubSteps, func(s largeStep) error { return stageApply(ctx, hub, s.message, s.groupInfo) })
 }
 
 // octetsOf counts what rows take.

@@ -1,6 +1,7 @@
 // Package wiretap records what providers say to each other. A tap stands in front
 // of a provider, ends TLS with the provider's certificate and goes on with the
-// caller's, so that both sides see what they would see without it.
+// caller's, so that both sides see what they would see without it. It may have a
+// [Hand] that changes, repeats or drops what passes, as an active attacker would.
 //
 // It can do so only because the lab has made all keys.
 package wiretap
@@ -15,7 +16,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -77,6 +77,16 @@ func (l *Log) Write(dir string) error {
 	return nil
 }
 
+// A Hand decides what becomes of a request at a tap. It may change the request in
+// e, call pass any number of times, each of which sends the request as it then
+// stands to the provider and puts the answer into e, and change the answer. If it
+// never calls pass, the provider sees nothing and e is the answer that the hand has
+// made. With an error the caller sees no answer. What is recorded is e at the end:
+// what the provider was sent last, and what the caller was answered.
+//
+// A hand is called concurrently.
+type Hand func(e *Exchange, pass func() error) error
+
 // Config describes a tap.
 type Config struct {
 	// Domain of the provider behind the tap, Address where it listens.
@@ -95,6 +105,7 @@ type Tap struct {
 	done     chan error
 
 	mu      sync.Mutex
+	hand    Hand                    // nil lets everything pass
 	clients map[string]*http.Client // by caller
 }
 
@@ -135,6 +146,14 @@ func (t *Tap) Stop() error {
 	return err
 }
 
+// SetHand gives the tap a hand for the requests that come from now on, or takes
+// it away with nil.
+func (t *Tap) SetHand(h Hand) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.hand = h
+}
+
 // ServeHTTP passes a request on and records it.
 func (t *Tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e, err := t.pass(r)
@@ -151,31 +170,44 @@ func (t *Tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (t *Tap) pass(r *http.Request) (*Exchange, error) {
-	caller := r.TLS.PeerCertificates[0].DNSNames[0]
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, err
 	}
-	out, err := http.NewRequestWithContext(r.Context(), r.Method, (&url.URL{
-		Scheme: "https", Host: t.cfg.Domain, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery,
-	}).String(), bytes.NewReader(body))
-	if err != nil {
-		return nil, err
+	e := &Exchange{
+		From: r.TLS.PeerCertificates[0].DNSNames[0], To: t.cfg.Domain, Method: r.Method, Target: r.RequestURI,
+		RequestHeader: r.Header, Request: body,
 	}
-	out.Header, out.Host = r.Header.Clone(), r.Host
-	answer, err := t.client(caller).Do(out)
+	send := func() error { return t.Send(r.Context(), e) }
+	t.mu.Lock()
+	hand := t.hand
+	t.mu.Unlock()
+	if hand == nil {
+		return e, send()
+	}
+	return e, hand(e, send)
+}
+
+// Send sends the request of e to the provider behind the tap, with the certificate
+// of e.From, and puts the answer into e. Nothing is recorded.
+func (t *Tap) Send(ctx context.Context, e *Exchange) error {
+	out, err := http.NewRequestWithContext(ctx, e.Method, "https://"+t.cfg.Domain+e.Target, bytes.NewReader(e.Request))
 	if err != nil {
-		return nil, err
+		return err
+	}
+	out.Header = e.RequestHeader.Clone()
+	out.Header.Del("Content-Length") // a hand may have changed it
+	answer, err := t.client(e.From).Do(out)
+	if err != nil {
+		return err
 	}
 	defer answer.Body.Close()
-	response, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return nil, err
+	if e.Response, err = io.ReadAll(answer.Body); err != nil {
+		return err
 	}
-	return &Exchange{
-		From: caller, To: t.cfg.Domain, Method: r.Method, Target: r.RequestURI, Status: answer.StatusCode,
-		RequestHeader: r.Header, Request: body, ResponseHeader: answer.Header, Response: response,
-	}, nil
+	e.Status, e.ResponseHeader = answer.StatusCode, answer.Header
+	e.ResponseHeader.Del("Content-Length")
+	return nil
 }
 
 // client returns one that connects as caller.

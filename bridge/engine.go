@@ -38,7 +38,7 @@ type Connections interface {
 
 // Rooms are the rooms that people of this homeserver are in.
 type Rooms interface {
-	CreateRoom(ctx context.Context, account mimi.URI, name string, invite []mimi.URI) (room mimi.URI, failed map[mimi.URI]error, err error)
+	CreateRoom(ctx context.Context, account mimi.URI, opts client.RoomOptions, invite []mimi.URI) (room mimi.URI, failed map[mimi.URI]error, err error)
 	Invite(ctx context.Context, account, room, user mimi.URI) error
 	Kick(ctx context.Context, account, room, user mimi.URI) error
 	Leave(ctx context.Context, account, room mimi.URI) error

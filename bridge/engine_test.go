@@ -177,13 +177,13 @@ func (e *engine) Contacts(_ context.Context, account mimi.URI) (out []*client.Co
 	return out, nil
 }
 
-func (e *engine) CreateRoom(_ context.Context, account mimi.URI, name string, invite []mimi.URI) (mimi.URI, map[mimi.URI]error, error) {
+func (e *engine) CreateRoom(_ context.Context, account mimi.URI, opts client.RoomOptions, invite []mimi.URI) (mimi.URI, map[mimi.URI]error, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err := e.call("CreateRoom", account, name, len(invite)); err != nil {
+	if err := e.call("CreateRoom", account, opts.Name, len(invite)); err != nil {
 		return mimi.URI{}, nil, err
 	}
-	info := e.newRoom(client.RoomGroup, name)
+	info := e.newRoom(client.RoomGroup, opts.Name)
 	e.add(info, account, true, client.LeafJoined)
 	failed := map[mimi.URI]error{}
 	for _, u := range invite {

@@ -156,13 +156,16 @@ func (c *Client) createGroup(ctx context.Context, params *bridgev2.GroupCreatePa
 	if err != nil {
 		return nil, err
 	}
-	name := ""
+	name, topic := "", ""
 	if params.Name != nil {
 		name = params.Name.Name
 	}
+	if params.Topic != nil {
+		topic = params.Topic.Topic
+	}
 	out := &bridgev2.CreateChatResponse{FailedParticipants: map[networkid.UserID]*bridgev2.CreateChatFailedParticipant{}}
 	err = c.main.whileCreating(ctx, func(ctx context.Context) error {
-		room, failed, err := c.main.backend.Engine.CreateRoom(ctx, c.account, name, slices.Collect(maps.Keys(people)))
+		room, failed, err := c.main.backend.Engine.CreateRoom(ctx, c.account, client.RoomOptions{Name: name, Topic: topic}, slices.Collect(maps.Keys(people)))
 		if err != nil {
 			return err
 		}

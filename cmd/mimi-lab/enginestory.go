@@ -211,7 +211,7 @@ func (s *engineStory) gather(ctx context.Context) (err error) {
 	s.story.Chapter("Alice makes a group")
 	var failed map[mimi.URI]error
 	s.story.Says("alice (alpha)", "makes %q with Bob", roomName)
-	if s.group, failed, err = s.alpha.client().CreateRoom(ctx, s.alice, roomName, []mimi.URI{s.bob}); err == nil && len(failed) > 0 {
+	if s.group, failed, err = s.alpha.client().CreateRoom(ctx, s.alice, client.RoomOptions{Name: roomName}, []mimi.URI{s.bob}); err == nil && len(failed) > 0 {
 		err = failed[s.bob]
 	}
 	if err := s.expected.Check("Alice can make a group with Bob", err); err != nil {

@@ -84,7 +84,7 @@ func (c *Client) ask(ctx context.Context, account mimi.URI, pkg *connection.Veri
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.newRoom(ctx, account, RoomConnection, identity.ConnectionRoomPolicy(), wrapper, "")
+	r, err := c.newRoom(ctx, account, RoomConnection, identity.ConnectionRoomPolicy(), wrapper, RoomOptions{})
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,7 @@ func crashAt(t *testing.T, victim string, n int) bool {
 		if !group.IsZero() {
 			return nil
 		}
-		room, failed, err := a.client.CreateRoom(t.Context(), alice, "Plans", nil)
+		room, failed, err := a.client.CreateRoom(t.Context(), alice, client.RoomOptions{Name: "Plans"}, nil)
 		if err == nil {
 			group = room
 		}

@@ -11,17 +11,27 @@ import (
 	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
 )
 
+// RoomOptions say what group [Client.CreateRoom] makes. The zero value is a group
+// without a name whose members all know each other.
+type RoomOptions struct {
+	// Name and Topic of the group; both may be empty.
+	Name, Topic string
+	// Requirement says whose identity the members can see (docs/mmr-profile.md,
+	// section 6).
+	Requirement identity.LinkRequirement
+}
+
 // CreateRoom makes a group at this gateway's hub and invites people. Whom it could
 // not invite it returns with the reason; the room exists all the same.
-func (c *Client) CreateRoom(ctx context.Context, account mimi.URI, name string, invite []mimi.URI) (room mimi.URI, failed map[mimi.URI]error, err error) {
+func (c *Client) CreateRoom(ctx context.Context, account mimi.URI, opts RoomOptions, invite []mimi.URI) (room mimi.URI, failed map[mimi.URI]error, err error) {
 	policy := identity.MinimalMetadataPolicy{
-		Requirement: identity.RequireAll, Mode: identity.WrapperEpochRotated, MaxUsers: c.cfg.Limits.Users,
+		Requirement: opts.Requirement, Mode: identity.WrapperEpochRotated, MaxUsers: c.cfg.Limits.Users,
 	}
 	wrapper, err := identity.NewWrapperKey(c.cfg.Suite, c.cfg.Random)
 	if err != nil {
 		return mimi.URI{}, nil, err
 	}
-	r, err := c.newRoom(ctx, account, RoomGroup, policy, wrapper, name)
+	r, err := c.newRoom(ctx, account, RoomGroup, policy, wrapper, opts)
 	if err != nil {
 		return mimi.URI{}, nil, err
 	}
@@ -37,7 +47,7 @@ func (c *Client) CreateRoom(ctx context.Context, account mimi.URI, name string, 
 }
 
 // newRoom makes a room with one member.
-func (c *Client) newRoom(ctx context.Context, account mimi.URI, kind RoomKind, policy identity.MinimalMetadataPolicy, wrapper identity.WrapperKey, name string) (*room, error) {
+func (c *Client) newRoom(ctx context.Context, account mimi.URI, kind RoomKind, policy identity.MinimalMetadataPolicy, wrapper identity.WrapperKey, opts RoomOptions) (*room, error) {
 	rooms, err := c.cfg.Store.LeavesOf(ctx, account)
 	if err != nil {
 		return nil, err
@@ -62,7 +72,7 @@ func (c *Client) newRoom(ctx context.Context, account mimi.URI, kind RoomKind, p
 	if err := r.setRing(ring); err != nil {
 		return nil, err
 	}
-	creation, err := c.createGroup(ctx, r, me, policy, name)
+	creation, err := c.createGroup(ctx, r, me, policy, opts)
 	if err != nil {
 		return nil, fmt.Errorf("client: make a room: %w", err)
 	}
@@ -89,9 +99,9 @@ func (c *Client) newRoom(ctx context.Context, account mimi.URI, kind RoomKind, p
 }
 
 // createGroup makes the group of a new room and what its hub is given.
-func (c *Client) createGroup(ctx context.Context, r *room, me *leaf, policy identity.MinimalMetadataPolicy, name string) (*mmr.Creation, error) {
+func (c *Client) createGroup(ctx context.Context, r *room, me *leaf, policy identity.MinimalMetadataPolicy, opts RoomOptions) (*mmr.Creation, error) {
 	groupID := identity.GroupID(r.uri())
-	extensions, err := c.groupExtensions(r, me, &policy, name)
+	extensions, err := c.groupExtensions(r, me, &policy, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +111,7 @@ func (c *Client) createGroup(ctx context.Context, r *room, me *leaf, policy iden
 	}); err != nil {
 		return nil, err
 	}
-	key, err := me.identity.Wrap(r.suite, groupID, r.ring.Newest(), c.cfg.Random)
+	key, err := c.ownEntry(r, me, policy)
 	if err != nil {
 		return nil, err
 	}
@@ -113,27 +123,39 @@ func (c *Client) createGroup(ctx context.Context, r *room, me *leaf, policy iden
 	if err := r.setPublic(public); err != nil {
 		return nil, err
 	}
-	options, err := publicGroupInfo(r, public, r.ring)
+	info, err := publicGroupInfo(r, public, r.ring)
 	if err != nil {
 		return nil, err
 	}
-	gi, err := r.group.GroupInfo(0, options)
+	gi, err := r.group.GroupInfo(0, info)
 	if err != nil {
 		return nil, err
 	}
 	return &mmr.Creation{GroupInfo: gi, Tree: r.group.RatchetTree(), Table: table}, nil
 }
 
+// ownEntry wraps the link key of a leaf of one's own for the members of a room, or
+// returns nil where the policy forbids that. Nobody can ever open the link then: its
+// key is random, and is not kept.
+func (c *Client) ownEntry(r *room, me *leaf, policy identity.MinimalMetadataPolicy) (*identity.EncryptedIdentityLinkKey, error) {
+	if policy.Requirement == identity.Forbidden {
+		return nil, nil
+	}
+	return me.identity.Wrap(r.suite, identity.GroupID(r.uri()), r.ring.Newest(), c.cfg.Random)
+}
+
 // groupExtensions returns the GroupContext extensions of a new room
 // (docs/mmr-profile.md, sections 2 and 3).
-func (c *Client) groupExtensions(r *room, me *leaf, policy *identity.MinimalMetadataPolicy, name string) (mls.Extensions, error) {
+func (c *Client) groupExtensions(r *room, me *leaf, policy *identity.MinimalMetadataPolicy, opts RoomOptions) (mls.Extensions, error) {
 	instance := rules.Cooperative()
 	var metadata *identity.EncryptedRoomMetadata
 	if policy.ConnectionRoom {
 		instance = rules.ConnectionRoom()
 	} else {
 		var err error
-		if metadata, err = c.sealName(r, r.ring.Newest(), name); err != nil {
+		if metadata, err = c.sealMetadata(r, r.ring.Newest(), &rules.RoomMetadata{
+			URI: r.uri().String(), Name: opts.Name, Subject: opts.Topic,
+		}); err != nil {
 			return nil, err
 		}
 	}
@@ -165,11 +187,11 @@ func (c *Client) groupExtensions(r *room, me *leaf, policy *identity.MinimalMeta
 	return mls.Extensions{requiredExtension, senders, app}, err
 }
 
-// sealName encrypts a room's name for its members.
-func (c *Client) sealName(r *room, key identity.WrapperKey, name string) (*identity.EncryptedRoomMetadata, error) {
-	plaintext, err := rules.Encode(&rules.RoomMetadata{URI: r.uri().String(), Name: name})
+// sealMetadata encrypts what a room is called for its members.
+func (c *Client) sealMetadata(r *room, key identity.WrapperKey, metadata *rules.RoomMetadata) (*identity.EncryptedRoomMetadata, error) {
+	plaintext, err := rules.Encode(metadata)
 	if err != nil {
-		return nil, fmt.Errorf("client: room name: %w", err)
+		return nil, fmt.Errorf("client: room metadata: %w", err)
 	}
 	return key.SealMetadata(r.suite, identity.GroupID(r.uri()), plaintext, c.cfg.Random)
 }

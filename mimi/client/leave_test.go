@@ -161,7 +161,7 @@ func TestLastMembersCloseTheRoom(t *testing.T) {
 // does not know the room any more when it is asked again.
 func TestClosingAnswerIsLost(t *testing.T) {
 	c := quietCouple(t)
-	room, _, err := c.a.client.CreateRoom(t.Context(), c.alice, "Alone", nil)
+	room, _, err := c.a.client.CreateRoom(t.Context(), c.alice, client.RoomOptions{Name: "Alone"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

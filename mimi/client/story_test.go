@@ -26,7 +26,7 @@ func TestGroup(t *testing.T) {
 	alice, anna := a.person("alice", "Alice"), a.person("anna", "Anna")
 	bob, ben := b.person("bob", "Bob"), b.person("ben", "Ben")
 	w.connect(alice, bob)
-	room, failed, err := a.client.CreateRoom(t.Context(), alice, "Plans", []mimi.URI{bob})
+	room, failed, err := a.client.CreateRoom(t.Context(), alice, client.RoomOptions{Name: "Plans"}, []mimi.URI{bob})
 	if err != nil || len(failed) > 0 {
 		t.Fatal(err, failed)
 	}

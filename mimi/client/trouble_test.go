@@ -34,7 +34,7 @@ func coupleOf(t *testing.T, alice, bob string, others ...string) *couple {
 	c := &couple{world: w, a: w.gateways["a.example"], b: w.gateways["b.example"]}
 	c.alice, c.bob = c.a.person("alice", alice), c.b.person("bob", bob)
 	c.direct = w.connect(c.alice, c.bob)
-	room, failed, err := c.a.client.CreateRoom(t.Context(), c.alice, "Plans", []mimi.URI{c.bob})
+	room, failed, err := c.a.client.CreateRoom(t.Context(), c.alice, client.RoomOptions{Name: "Plans"}, []mimi.URI{c.bob})
 	if err != nil || len(failed) > 0 {
 		t.Fatal(err, failed)
 	}
@@ -354,7 +354,7 @@ func TestLeavingAConnection(t *testing.T) {
 		t.Errorf("Bob still has %d contacts, %v", len(contacts), err)
 	}
 	// What Alice was given to add Bob to rooms is void.
-	if _, failed, err := c.a.client.CreateRoom(t.Context(), c.alice, "Again", []mimi.URI{c.bob}); err != nil || failed[c.bob] == nil {
+	if _, failed, err := c.a.client.CreateRoom(t.Context(), c.alice, client.RoomOptions{Name: "Again"}, []mimi.URI{c.bob}); err != nil || failed[c.bob] == nil {
 		t.Errorf("Bob was added after leaving: %v, %v", failed, err)
 	}
 }

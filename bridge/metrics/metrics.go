@@ -17,6 +17,7 @@ type Metrics struct {
 
 	intakeStored  prometheus.Counter
 	intakeHandled prometheus.Counter
+	refused       *prometheus.CounterVec
 }
 
 // New returns a registry with the instruments of the gateway, of the Go
@@ -32,9 +33,13 @@ func New() *Metrics {
 			Name: "mimi_matrix_events_handled_total",
 			Help: "Events from the homeserver that were handled and deleted, those of earlier processes too.",
 		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mimi_refused_total",
+			Help: "What other providers and their users sent that did not pass a check, by the check (docs/attacks.md).",
+		}, []string{"check"}),
 	}
 	m.registry.MustRegister(
-		m.intakeStored, m.intakeHandled,
+		m.intakeStored, m.intakeHandled, m.refused,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -53,3 +58,6 @@ func (m *Metrics) IntakeStored(entries int) { m.intakeStored.Add(float64(entries
 
 // IntakeHandled counts an entry the intake handled.
 func (m *Metrics) IntakeHandled() { m.intakeHandled.Inc() }
+
+// Refused counts something that did not pass a check, by the check's code.
+func (m *Metrics) Refused(check string) { m.refused.WithLabelValues(check).Inc() }

@@ -24,6 +24,7 @@ type backend struct {
 	keys     mapping.Keys
 	clock    mimi.Clock
 	lab      *labOptions
+	refused  func(check string)
 
 	node *node.Node // set by open
 }
@@ -36,6 +37,7 @@ func (b *backend) open(ctx context.Context, db *dbutil.Database, log *slog.Logge
 	}
 	n, err := node.New(node.Config{
 		Settings: b.settings, Store: store, People: matrix, Sink: matrix, Clock: b.clock, Log: log, Faults: b.lab.engineFaults(),
+		Refused: b.refused,
 	})
 	if err != nil {
 		return nil, err

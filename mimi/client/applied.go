@@ -347,7 +347,7 @@ func (c *Client) answered(ctx context.Context, r *room, view *mls.CommitView, op
 	}
 	keys, err := secret.Asked.Accept(opened, view.AuthenticatedData.Safe)
 	if err != nil {
-		c.cfg.Log.WarnContext(ctx, "the answer to a connection request is not acceptable", "room", r.uri(), "err", err)
+		c.refused(ctx, "the answer to a connection request is not acceptable", err, "room", r.uri())
 		uri, account, leaf := r.uri(), contact.Account, view.Committer
 		t.then(func(ctx context.Context) { c.evict(ctx, uri, account, leaf) })
 		return c.tell(ctx, t, &Event{

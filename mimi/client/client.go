@@ -53,8 +53,8 @@ type People interface {
 	Lookup(ctx context.Context, localpart string) (name string, err error)
 }
 
-// Config is what a client works with. All fields but Limits and Faults are
-// mandatory.
+// Config is what a client works with. All fields but Limits, Faults and
+// Refused are mandatory.
 type Config struct {
 	// Domain of this provider.
 	Domain string
@@ -81,6 +81,9 @@ type Config struct {
 	Log    *slog.Logger
 	Limits Limits
 	Faults Faults
+	// Refused is told why something that others sent was refused or dropped, to
+	// count it; nil for nobody.
+	Refused func(error)
 }
 
 // Limits bound what the client does and waits for. A zero field means its value

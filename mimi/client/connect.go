@@ -75,7 +75,8 @@ func (c *Client) packageOf(ctx context.Context, peer mimi.URI) (*connection.Veri
 	if err := mls.Unmarshal(encoded, &pkg); err != nil {
 		return nil, fmt.Errorf("client: establishment package: %w", err)
 	}
-	return pkg.Verify(peer, authority, c.cfg.Clock.Now())
+	verified, err := pkg.Verify(peer, authority, c.cfg.Clock.Now())
+	return verified, c.checked(err)
 }
 
 // ask makes the connection room and sends the request.
@@ -291,7 +292,7 @@ func (c *Client) ConnectionRequest(ctx context.Context, _ string, req *protocol.
 		c.finish(&t)
 		return nil
 	case refusedRequest(err):
-		c.cfg.Log.InfoContext(ctx, "dropped a connection request", "err", err)
+		c.refused(ctx, "dropped a connection request", err)
 		return nil
 	default:
 		return fmt.Errorf("client: connection request: %w", err)

@@ -56,7 +56,7 @@ func (c *Client) fetch(ctx context.Context, account, room, user mimi.URI) ([]key
 	}
 	answer, err := sealed.Open(c.cfg.Suite, response, hash)
 	if err != nil {
-		return nil, fmt.Errorf("client: key material: %w", err)
+		return nil, c.checked(fmt.Errorf("client: key material: %w", mimi.Refuse("key-answer-opens", err)))
 	}
 	return c.checkSet(ctx, user, secret.Theirs, answer)
 }
@@ -141,7 +141,7 @@ func (c *Client) checkSet(ctx context.Context, user mimi.URI, theirs *connection
 		Suite: c.cfg.Suite, User: user, Key: theirs.Key, Authority: authority, Pseudonyms: c.cfg.Pseudonyms, Clock: c.cfg.Clock,
 	}, answer)
 	if err != nil {
-		return nil, fmt.Errorf("client: key material: %w", err)
+		return nil, c.checked(fmt.Errorf("client: key material: %w", err))
 	}
 	if reused > 0 {
 		c.cfg.Log.WarnContext(ctx, "key material of last resort was used again; two rooms share a pseudonym", "times", reused)

@@ -42,7 +42,7 @@ func (c *Client) workInbox(ctx context.Context, uri mimi.URI) (more bool, err er
 	}
 	messages, err := protocol.ParseFanout(in.Body)
 	if err != nil {
-		c.cfg.Log.WarnContext(ctx, "dropped an incoming request that does not decode", "room", uri, "err", err)
+		c.refused(ctx, "dropped an incoming request that does not decode", err, "room", uri)
 		return true, c.cfg.Store.DeleteIncoming(ctx, in.Seq)
 	}
 	for _, m := range messages {
@@ -146,13 +146,15 @@ func (c *Client) unprocessed(ctx context.Context, r *room, err error) error {
 	switch {
 	case errors.Is(err, mls.ErrEpochFuture), errors.Is(err, mls.ErrConfirmationTag), errors.Is(err, mls.ErrPathSecret),
 		errors.Is(err, mls.ErrUnknownProposal), errors.Is(err, mls.ErrNoSecrets):
+		c.refused(ctx, "a message cannot be followed", err, "room", r.uri(), "epoch", r.group.Epoch())
 		return fmt.Errorf("%w: %w", errLostTrack, err)
 	case errors.Is(err, mls.ErrPolicy):
 		// The hub accepted what the rules forbid: its state is not ours any more.
+		c.refused(ctx, "the hub has accepted what the rules of the room forbid", err, "room", r.uri(), "epoch", r.group.Epoch())
 		return fmt.Errorf("%w: %w", errLostTrack, err)
 	default:
 		// Stale, repeated, or no member's: whoever sent it gains nothing.
-		c.cfg.Log.WarnContext(ctx, "dropped a message", "room", r.uri(), "epoch", r.group.Epoch(), "err", err)
+		c.refused(ctx, "dropped a message", err, "room", r.uri(), "epoch", r.group.Epoch())
 		return nil
 	}
 }
@@ -173,17 +175,17 @@ func (c *Client) processed(ctx context.Context, r *room, result *mls.Result, acc
 func (c *Client) received(ctx context.Context, r *room, m *mls.ApplicationMessage, accepted time.Time, t *told) error {
 	member, ok := r.sender(m)
 	if !ok {
-		c.cfg.Log.WarnContext(ctx, "dropped a message of a leaf that is gone", "room", r.uri())
+		c.refused(ctx, "dropped a message of a leaf that is gone", mls.ErrNotMember, "room", r.uri())
 		return nil
 	}
 	got, err := content.Receive(m.Data, content.Origin{Sender: member.UserPseudonym, Room: r.uri()}, content.Limits{})
 	if err != nil {
-		c.cfg.Log.WarnContext(ctx, "dropped a message with malformed content", "room", r.uri(), "err", err)
+		c.refused(ctx, "dropped a message with malformed content", err, "room", r.uri())
 		return nil
 	}
 	action := content.Classify(got.Message)
 	if err := r.public().State().MaySend(member.UserPseudonym, capability(action.Kind)); err != nil {
-		c.cfg.Log.WarnContext(ctx, "dropped a message that its sender may not send", "room", r.uri(), "err", err)
+		c.refused(ctx, "dropped a message that its sender may not send", mimi.Refuse("content-role", err), "room", r.uri())
 		return nil
 	}
 	switch action.Kind {

@@ -36,11 +36,11 @@ func (c *Client) joinConnection(ctx context.Context, account mimi.URI, request *
 	}
 	before, opened, err := c.inspect(ctx, r, info)
 	if err != nil {
-		return nil, err
+		return nil, c.checked(err)
 	}
 	policy := before.Policy()
 	if err := request.CheckRoom(before.GroupID(), before.Leaves(), opened, &policy); err != nil {
-		return nil, err
+		return nil, c.checked(err)
 	}
 	if err := rules.ConnectionRoom().Check(before.State()); err != nil {
 		return nil, err
@@ -83,15 +83,15 @@ func (c *Client) groupInfo(ctx context.Context, r *room, key suite.SignatureKey,
 	}
 	info, err := answer.Open(r.suite, response, r.uri())
 	if err != nil {
-		return nil, err
+		return nil, c.checked(err)
 	}
 	switch senders, err := info.GroupInfo.GroupContext.Extensions.ExternalSenders(); {
 	case err != nil:
 		return nil, err
 	case len(senders) != 1 || string(senders[0].SignatureKey) != string(answer.HubSender.SignatureKey):
-		return nil, fmt.Errorf("%w: the GroupInfo is not signed by the room's hub", protocol.ErrMalformed)
+		return nil, c.checked(mimi.Refuse("group-info-hub", fmt.Errorf("%w: the GroupInfo is not signed by the room's hub", protocol.ErrMalformed)))
 	case string(info.GroupInfo.GroupContext.GroupID) != string(identity.GroupID(r.uri())):
-		return nil, identity.ErrGroupID
+		return nil, c.checked(mimi.Refuse("group-info-room", identity.ErrGroupID))
 	case info.RatchetTree.Representation != protocol.TreeFull || info.Table == nil:
 		return nil, fmt.Errorf("%w: the GroupInfo has no tree or no table", protocol.ErrMalformed)
 	}
@@ -127,7 +127,7 @@ func (c *Client) inspect(ctx context.Context, r *room, info *protocol.GroupInfoR
 	for m := range group.View().Members() {
 		link, err := c.openLink(ctx, r, m.Leaf, m.Index, identity.LeafInTree(c.cfg.Clock.Now()))
 		if err != nil {
-			c.cfg.Log.WarnContext(ctx, "identity link does not open", "room", r.uri(), "leaf", m.Index, "err", err)
+			c.refused(ctx, "identity link does not open", err, "room", r.uri(), "leaf", m.Index)
 			continue
 		}
 		opened[m.Index] = link

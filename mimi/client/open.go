@@ -76,7 +76,7 @@ func (c *Client) openLeaf(ctx context.Context, r *room, i mls.LeafIndex, at iden
 		err = r.contradiction(m, opened.User())
 	}
 	if err != nil {
-		c.cfg.Log.WarnContext(ctx, "identity link does not open", "room", r.uri(), "leaf", i, "err", err)
+		c.refused(ctx, "identity link does not open", err, "room", r.uri(), "leaf", i)
 		return m, nil, nil
 	}
 	m.User, m.Client, m.NotAfter = opened.User(), opened.Client(), opened.Certificate().NotAfter()
@@ -111,9 +111,9 @@ func (r *room) contradiction(m *Member, user mimi.URI) error {
 		switch {
 		case other.Index == m.Index || other.User.IsZero():
 		case other.UserPseudonym == m.UserPseudonym && other.User != user:
-			return identity.ErrTwoUsers
+			return mimi.Refuse("pseudonym-two-people", identity.ErrTwoUsers)
 		case other.UserPseudonym != m.UserPseudonym && other.User == user:
-			return identity.ErrTwoPseudonyms
+			return mimi.Refuse("person-two-pseudonyms", identity.ErrTwoPseudonyms)
 		}
 	}
 	return nil

@@ -298,7 +298,7 @@ func (c *Client) rejoinAs(ctx context.Context, r *room, f *formerLeaf, info *pro
 	if first {
 		before, _, err := c.inspect(ctx, r, info)
 		if err != nil {
-			return err
+			return c.checked(err)
 		}
 		if err := r.allRows(before); err != nil {
 			return err

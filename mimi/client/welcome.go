@@ -64,7 +64,7 @@ func (c *Client) attach(ctx context.Context, r *room, w *mls.Welcome, accepted t
 	for _, in := range people {
 		joined, err := r.group.AttachWelcome(ctx, w, in.Keys)
 		if err != nil {
-			c.cfg.Log.WarnContext(ctx, "dropped a Welcome", "room", r.uri(), "err", err)
+			c.refused(ctx, "dropped a Welcome", err, "room", r.uri())
 			continue
 		}
 		if err := c.spend(ctx, in); err != nil {
@@ -95,7 +95,7 @@ func (c *Client) invite(ctx context.Context, r *room, in invited, joined *mls.Jo
 		return err
 	}
 	if !known || adder.User != in.Peer || len(rooms) > c.cfg.Limits.AccountRooms {
-		c.cfg.Log.InfoContext(ctx, "an account was added by somebody it does not know, or to too many rooms, and leaves", "room", r.uri())
+		c.refused(ctx, "an account was added by somebody it does not know, or to too many rooms, and leaves", mimi.Refuse("welcome-stranger", errStranger), "room", r.uri())
 		uri := r.uri()
 		t.then(func(ctx context.Context) {
 			if err := c.Leave(ctx, account, uri); err != nil {
@@ -110,6 +110,9 @@ func (c *Client) invite(ctx context.Context, r *room, in invited, joined *mls.Jo
 	}
 	return c.tell(ctx, t, &Event{Kind: EventInvited, Time: accepted, Account: account, Room: r.uri(), Actor: adder, Name: name})
 }
+
+// errStranger reports an Add by somebody for whom the KeyPackage was not made.
+var errStranger = errors.New("client: added by a stranger")
 
 // knows reports whether an account is connected with somebody, or both are
 // accounts here.
@@ -135,7 +138,7 @@ func (c *Client) welcomed(ctx context.Context, uri mimi.URI, m *protocol.FanoutM
 	}
 	r, joined, err := c.joinWelcome(ctx, uri, m, people[0])
 	if err != nil {
-		c.cfg.Log.WarnContext(ctx, "dropped a Welcome", "room", uri, "err", err)
+		c.refused(ctx, "dropped a Welcome", err, "room", uri)
 		return nil, nil
 	}
 	if err := c.cfg.Store.DeleteRows(ctx, uri); err != nil {
@@ -195,7 +198,7 @@ func (c *Client) joinWelcome(ctx context.Context, uri mimi.URI, m *protocol.Fano
 		return nil, nil, err
 	}
 	if string(r.group.GroupID()) != string(groupID) {
-		return nil, nil, identity.ErrGroupID
+		return nil, nil, mimi.Refuse("welcome-room", identity.ErrGroupID)
 	}
 	var leaves []mls.LeafIndex
 	for member := range r.group.View().Members() {
@@ -214,7 +217,7 @@ func (c *Client) joinWelcome(ctx context.Context, uri mimi.URI, m *protocol.Fano
 		return nil, nil, err
 	}
 	if public.Policy().ConnectionRoom {
-		return nil, nil, fmt.Errorf("%w: nobody is added to a connection room", ErrConnectionRoom)
+		return nil, nil, mimi.Refuse("welcome-connection-room", fmt.Errorf("%w: nobody is added to a connection room", ErrConnectionRoom))
 	}
 	if err := r.setPublic(public); err != nil {
 		return nil, nil, err

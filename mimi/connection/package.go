@@ -149,7 +149,7 @@ func (p *ConnectionEstablishmentPackage) Ref() (Ref, error) {
 func (p *ConnectionEstablishmentPackage) suite() (*suite.Suite, error) {
 	s, err := suite.Lookup(p.TBS.CipherSuite)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPackageSuite, err)
+		return nil, mimi.Refuse("package-suite", fmt.Errorf("%w: %w", ErrPackageSuite, err))
 	}
 	return s, nil
 }
@@ -200,16 +200,16 @@ func (p *ConnectionEstablishmentPackage) Verify(user mimi.URI, authority *identi
 		return nil, fmt.Errorf("%w: %w", ErrPackageFormat, err)
 	}
 	if err := s.VerifyWithLabel(cert.PublicKey(), labelPackage, content, p.Signature); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPackageSignature, err)
+		return nil, mimi.Refuse("package-signature", fmt.Errorf("%w: %w", ErrPackageSignature, err))
 	}
 	if cert.User() != p.TBS.User || p.TBS.User != user {
-		return nil, ErrPackageUser
+		return nil, mimi.Refuse("package-user", ErrPackageUser)
 	}
 	if err := s.CheckHPKEKey(p.TBS.PublicKey); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPackageFormat, err)
+		return nil, mimi.Refuse("package-key", fmt.Errorf("%w: %w", ErrPackageFormat, err))
 	}
 	if !p.validAt(now) {
-		return nil, ErrPackageValidity
+		return nil, mimi.Refuse("package-time", ErrPackageValidity)
 	}
 	if err := cert.CheckAt(now); err != nil {
 		return nil, fmt.Errorf("establishment package: %w", err)

@@ -180,11 +180,13 @@ func (r *IncomingRequest) Format(f fmt.State, _ rune) {
 // that fails gives the error.
 func (r *Responder) Receive(ctx context.Context, sealed *SealedRequest, show func(ctx context.Context, request *IncomingRequest) error) error {
 	stored, err := r.cfg.Packages.Package(ctx, sealed.Package)
-	if err != nil {
+	if errors.Is(err, ErrUnknownPackage) {
+		return mimi.Refuse("request-package", err)
+	} else if err != nil {
 		return fmt.Errorf("connection request: %w", err)
 	}
 	if stored.Used && !stored.LastResort {
-		return ErrPackageUsed
+		return mimi.Refuse("request-package-used", ErrPackageUsed)
 	}
 	pkg, err := stored.load()
 	if err != nil {
@@ -199,7 +201,7 @@ func (r *Responder) Receive(ctx context.Context, sealed *SealedRequest, show fun
 		return err
 	}
 	if sealed.Target != pkg.Package.TBS.User || sealed.Package != pkg.Ref {
-		return ErrRecipient
+		return mimi.Refuse("request-recipient", ErrRecipient)
 	}
 	if err := pkg.checkTime(&signed.Request, r.cfg.Clock.Now()); err != nil {
 		return err
@@ -210,14 +212,14 @@ func (r *Responder) Receive(ctx context.Context, sealed *SealedRequest, show fun
 			return fmt.Errorf("connection request: %w", err)
 		}
 		if !fresh {
-			return ErrReplay
+			return mimi.Refuse("request-replay", ErrReplay)
 		}
 		blocked, err := r.cfg.Blocked(ctx, request.recipient, request.user)
 		if err != nil {
 			return fmt.Errorf("connection request: %w", err)
 		}
 		if blocked {
-			return ErrBlocked
+			return mimi.Refuse("request-blocked", ErrBlocked)
 		}
 		if err := r.cfg.Packages.UsePackage(ctx, pkg.Ref); err != nil {
 			return fmt.Errorf("connection request: %w", err)
@@ -260,7 +262,7 @@ func (p *PrivatePackage) open(sealed suite.HPKECiphertext) (*SignedConnectionReq
 	}
 	plaintext, err := s.DecryptWithLabel(p.Private, labelRequest, bound, sealed)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRequestDecrypt, err)
+		return nil, mimi.Refuse("request-opens", fmt.Errorf("%w: %w", ErrRequestDecrypt, err))
 	}
 	defer clear(plaintext)
 	b, err := identity.Unpad(plaintext, padRequest)
@@ -273,7 +275,7 @@ func (p *PrivatePackage) open(sealed suite.HPKECiphertext) (*SignedConnectionReq
 		return nil, fmt.Errorf("%w: %w", ErrRequestFormat, err)
 	}
 	if err := s.CheckHPKEKey(signed.Request.ResponseKey); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRequestFormat, err)
+		return nil, mimi.Refuse("request-key", fmt.Errorf("%w: %w", ErrRequestFormat, err))
 	}
 	return &signed, nil
 }
@@ -301,7 +303,7 @@ func (r *Responder) verify(ctx context.Context, p *PrivatePackage, signed *Signe
 		return nil, fmt.Errorf("%w: %w", ErrRequestFormat, err)
 	}
 	if err := s.VerifyWithLabel(cert.PublicKey(), labelSigned, content, signed.Signature); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRequestSignature, err)
+		return nil, mimi.Refuse("request-signature", fmt.Errorf("%w: %w", ErrRequestSignature, err))
 	}
 	ref, err := signed.Ref(s)
 	if err != nil {
@@ -313,10 +315,10 @@ func (r *Responder) verify(ctx context.Context, p *PrivatePackage, signed *Signe
 func (p *PrivatePackage) checkTime(request *ConnectionRequest, now time.Time) error {
 	seconds := request.CreatedAt / 1000
 	if seconds < p.Package.TBS.NotBefore || seconds > p.Package.TBS.NotAfter {
-		return fmt.Errorf("%w: made outside the package's lifetime", ErrRequestAge)
+		return mimi.Refuse("request-package-time", fmt.Errorf("%w: made outside the package's lifetime", ErrRequestAge))
 	}
 	if made := time.Unix(int64(seconds), 0); now.Sub(made) > RequestLifetime {
-		return fmt.Errorf("%w: over 30 days old", ErrRequestAge)
+		return mimi.Refuse("request-age", fmt.Errorf("%w: over 30 days old", ErrRequestAge))
 	}
 	return nil
 }
@@ -330,18 +332,18 @@ func (r *IncomingRequest) CheckRoom(groupID []byte, leaves []mls.LeafIndex, open
 		return fmt.Errorf("%w: %w", ErrNotConnectionRoom, err)
 	}
 	if room != r.Room() {
-		return fmt.Errorf("%w: another room", ErrNotConnectionRoom)
+		return mimi.Refuse("connection-room-other", fmt.Errorf("%w: another room", ErrNotConnectionRoom))
 	}
 	if len(leaves) == 0 {
 		return fmt.Errorf("%w: nobody is in it", ErrStranger)
 	}
 	for _, leaf := range leaves {
 		if o := opened[leaf]; o == nil || o.User() != r.user {
-			return fmt.Errorf("%w: leaf %d", ErrStranger, leaf)
+			return mimi.Refuse("connection-room-stranger", fmt.Errorf("%w: leaf %d", ErrStranger, leaf))
 		}
 	}
 	if policy == nil || *policy != identity.ConnectionRoomPolicy() {
-		return fmt.Errorf("%w: by its policy", ErrNotConnectionRoom)
+		return mimi.Refuse("connection-room-policy", fmt.Errorf("%w: by its policy", ErrNotConnectionRoom))
 	}
 	return nil
 }

@@ -95,7 +95,7 @@ func openResponse(s *suite.Suite, private suite.HPKEPrivateKey, context *Connect
 	}
 	plaintext, err := s.DecryptWithLabel(private, labelResponse, bound, sealed)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrResponse, err)
+		return nil, mimi.Refuse("response-opens", fmt.Errorf("%w: %w", ErrResponse, err))
 	}
 	defer clear(plaintext)
 	b, err := identity.Unpad(plaintext, padResponse)
@@ -117,10 +117,10 @@ func openResponse(s *suite.Suite, private suite.HPKEPrivateKey, context *Connect
 // not open is nil. It returns what the contact gives us.
 func (o *OutgoingRequest) Accept(added []*identity.OpenedLink, aad mls.SafeAAD) (*Keys, error) {
 	if len(added) != 1 {
-		return nil, fmt.Errorf("%w: %d", ErrNewLeaves, len(added))
+		return nil, mimi.Refuse("response-leaves", fmt.Errorf("%w: %d", ErrNewLeaves, len(added)))
 	}
 	if added[0] == nil {
-		return nil, fmt.Errorf("%w: its identity link does not open", ErrOtherPerson)
+		return nil, mimi.Refuse("response-link", fmt.Errorf("%w: its identity link does not open", ErrOtherPerson))
 	}
 	s, err := suite.Lookup(o.CipherSuite)
 	if err != nil {
@@ -128,7 +128,7 @@ func (o *OutgoingRequest) Accept(added []*identity.OpenedLink, aad mls.SafeAAD) 
 	}
 	data, ok := aad.Get(identity.ComponentConnectionResponse)
 	if !ok {
-		return nil, fmt.Errorf("%w: the Commit brings none", ErrResponse)
+		return nil, mimi.Refuse("response-missing", fmt.Errorf("%w: the Commit brings none", ErrResponse))
 	}
 	context := &ConnectionResponseContext{o.Room, o.Ref, added[0].Pseudonyms()}
 	keys, err := openResponse(s, o.response, context, data)
@@ -136,7 +136,7 @@ func (o *OutgoingRequest) Accept(added []*identity.OpenedLink, aad mls.SafeAAD) 
 		return nil, err
 	}
 	if added[0].User() != o.Asked {
-		return nil, ErrOtherPerson
+		return nil, mimi.Refuse("response-person", ErrOtherPerson)
 	}
 	return keys, nil
 }

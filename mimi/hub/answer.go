@@ -101,15 +101,15 @@ func refuse(err error, refs ...mls.ProposalRef) error {
 	}
 	switch {
 	case errors.Is(err, mmr.ErrRemovalPending):
-		return &protocol.NotAllowedError{Reason: protocol.ReasonRemovalPending}
+		return mimi.RefusedAs(err, &protocol.NotAllowedError{Reason: protocol.ReasonRemovalPending})
 	case !errors.Is(err, room.ErrDenied) && slices.ContainsFunc(proposalFaults, func(fault error) bool { return errors.Is(err, fault) }):
 		invalid := &protocol.InvalidProposalError{Reason: err.Error()}
 		for _, ref := range refs {
 			invalid.Refs = append(invalid.Refs, ref)
 		}
-		return invalid
+		return mimi.RefusedAs(err, invalid)
 	default:
-		return &protocol.NotAllowedError{Reason: err.Error()}
+		return mimi.RefusedAs(err, &protocol.NotAllowedError{Reason: err.Error()})
 	}
 }
 

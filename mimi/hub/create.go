@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
@@ -47,7 +48,7 @@ func (h *Hub) Create(ctx context.Context, c *mmr.Creation) error {
 func refuseRoom(err error) error {
 	refused := refuse(err)
 	if e, ok := errors.AsType[*protocol.InvalidProposalError](refused); ok {
-		return &protocol.NotAllowedError{Reason: e.Reason}
+		return mimi.RefusedAs(err, &protocol.NotAllowedError{Reason: e.Reason})
 	}
 	return refused
 }
@@ -83,15 +84,15 @@ func (r *hosted) checkGroupInfo(gi *mls.GroupInfo, room *mmr.Room) error {
 		return err
 	}
 	if state.NewestGeneration != room.Newest() {
-		return fmt.Errorf("%w: newest generation %d, want %d", identity.ErrLinkState, state.NewestGeneration, room.Newest())
+		return mimi.Refuse("group-info-generation", fmt.Errorf("%w: newest generation %d, want %d", identity.ErrLinkState, state.NewestGeneration, room.Newest()))
 	}
 	if pub, err := gi.Extensions.ExternalPub(); err != nil {
 		return err
 	} else if r.suite.CheckHPKEKey(pub) != nil {
-		return mls.ErrExternalPub
+		return mimi.Refuse("group-info-external-pub", mls.ErrExternalPub)
 	}
 	if tree, err := gi.Extensions.RatchetTree(); err != nil || tree != nil {
-		return fmt.Errorf("%w: it has the ratchet_tree in it", mls.ErrGroupInfo)
+		return mimi.Refuse("group-info-tree", fmt.Errorf("%w: it has the ratchet_tree in it", mls.ErrGroupInfo))
 	}
 	return state.CheckTable(r.suite, room.Table())
 }

@@ -21,7 +21,7 @@ func (h *Hub) GroupInfo(ctx context.Context, from string, uri mimi.URI, req *pro
 	var response *protocol.GroupInfoResponse
 	err := h.withRoom(ctx, uri, func(r *hosted) error {
 		if req.CipherSuite != r.suite.ID() {
-			return &protocol.NotAllowedError{Reason: "the room has another cipher suite"}
+			return mimi.Refuse("group-info-suite", &protocol.NotAllowedError{Reason: "the room has another cipher suite"})
 		}
 		bundle, err := h.admit(ctx, r, req)
 		if err != nil {
@@ -50,10 +50,10 @@ func checkRequester(from string, req *protocol.GroupInfoRequest) error {
 		return fmt.Errorf("%w: groupInfoPublicKey: %w", protocol.ErrMalformed, err)
 	}
 	if cred.Domain() != from {
-		return &protocol.NotAllowedError{Reason: "the pseudonym is of another provider"}
+		return mimi.Refuse("group-info-domain", &protocol.NotAllowedError{Reason: "the pseudonym is of another provider"})
 	}
 	if err := req.Verify(); err != nil {
-		return &protocol.NotAllowedError{Reason: "the signature does not verify"}
+		return mimi.Refuse("group-info-signature", &protocol.NotAllowedError{Reason: "the signature does not verify"})
 	}
 	return nil
 }
@@ -66,22 +66,22 @@ func (h *Hub) admit(ctx context.Context, r *hosted, req *protocol.GroupInfoReque
 	}
 	denied := &protocol.NotAllowedError{Reason: "not a member, and no valid joining code"}
 	if req.JoiningCode.IsZero() {
-		return nil, denied
+		return nil, mimi.Refuse("group-info-member", denied)
 	}
 	now := h.cfg.Clock.Now()
 	hash := rowName(protocol.HashJoiningCode(req.JoiningCode.Bytes()))
 	code, ok := r.codes[hash]
 	if !ok || !code.valid(now) {
-		return nil, denied
+		return nil, mimi.Refuse("group-info-code", denied)
 	}
 	name := joinerName(req.Credential)
 	if r.joiners[name] == hash {
 		return code.bundle, nil
 	} else if r.mayJoin(req.Credential, now) {
-		return nil, denied // one joiner, one code
+		return nil, mimi.Refuse("group-info-one-code", denied) // one joiner, one code
 	}
 	if uint64(code.joiners) >= uint64(code.uses)*uint64(h.cfg.Limits.Joiners) {
-		return nil, denied
+		return nil, mimi.Refuse("group-info-joiners", denied)
 	}
 	if len(r.joiners) >= h.cfg.Limits.AllJoiners {
 		return nil, denied

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
@@ -120,10 +121,10 @@ func (h *Hub) JoinCode(ctx context.Context, from string, req *protocol.JoinCodeR
 		}
 		hash := rowName(req.CodeHash)
 		if _, taken := r.codes[hash]; taken {
-			return &protocol.NotAllowedError{Reason: "the joining code is registered already"}
+			return mimi.Refuse("join-code-taken", &protocol.NotAllowedError{Reason: "the joining code is registered already"})
 		}
 		if len(r.codes) >= h.cfg.Limits.JoinCodes {
-			return &protocol.NotAllowedError{Reason: "too many joining codes"}
+			return mimi.Refuse("join-code-count", &protocol.NotAllowedError{Reason: "too many joining codes"})
 		}
 		return r.putCode(hash, &joinCode{bundle: req.Bundle, notAfter: uint64(req.NotAfter.Unix()), uses: req.Uses})
 	})
@@ -137,11 +138,11 @@ const connectionCodeLife = 31 * 24 * time.Hour
 func (r *hosted) checkCode(req *protocol.JoinCodeRegistration, now time.Time) error {
 	switch connection := r.room().Policy().ConnectionRoom; {
 	case req.NotAfter.Before(now) || req.NotAfter.Unix() < 0:
-		return &protocol.NotAllowedError{Reason: "the joining code has expired"}
+		return mimi.Refuse("join-code-expired", &protocol.NotAllowedError{Reason: "the joining code has expired"})
 	case req.Uses == 0 || connection && req.Uses != 1:
-		return &protocol.NotAllowedError{Reason: "the joining code of a connection room has a single use, and no code has none"}
+		return mimi.Refuse("join-code-uses", &protocol.NotAllowedError{Reason: "the joining code of a connection room has a single use, and no code has none"})
 	case connection && req.NotAfter.After(now.Add(connectionCodeLife)):
-		return &protocol.NotAllowedError{Reason: "the joining code of a connection room lives 30 days"}
+		return mimi.Refuse("join-code-life", &protocol.NotAllowedError{Reason: "the joining code of a connection room lives 30 days"})
 	}
 	return nil
 }
@@ -154,6 +155,7 @@ func (r *hosted) checkRegistrant(from string, req *protocol.JoinCodeRegistration
 		return err
 	}
 	state := r.room().State()
+	signed := false
 	for _, leaf := range r.room().Leaves() {
 		tbs, _ := r.room().Leaf(leaf)
 		may := state.Holds(tbs.UserPseudonym, room.CanAddParticipant) ||
@@ -162,11 +164,16 @@ func (r *hosted) checkRegistrant(from string, req *protocol.JoinCodeRegistration
 			continue
 		}
 		err := req.Verify(r.suite, tbs.SignaturePublicKey)
-		if err == nil || !errors.Is(err, suite.ErrSignature) {
+		if signed = err == nil; signed {
+			break
+		} else if !errors.Is(err, suite.ErrSignature) {
 			return err
 		}
 	}
-	return &protocol.NotAllowedError{Reason: "not signed by a member who may add others"}
+	if !signed {
+		return mimi.Refuse("join-code-member", &protocol.NotAllowedError{Reason: "not signed by a member who may add others"})
+	}
+	return nil
 }
 
 // forgetCodes drops codes that are not valid any more.

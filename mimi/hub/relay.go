@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
@@ -18,7 +19,7 @@ import (
 // (docs/mmr-profile.md, section 5).
 func (h *Hub) RelayKeyMaterial(ctx context.Context, from string, req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {
 	if req.RequestingUser.Domain != from {
-		return nil, &protocol.NotAllowedError{Reason: "the pseudonym is of another provider"}
+		return nil, mimi.Refuse("relay-domain", &protocol.NotAllowedError{Reason: "the pseudonym is of another provider"})
 	}
 	if err := h.withRoom(ctx, req.Room, func(r *hosted) error { return r.checkAdder(req) }); err != nil {
 		return nil, err
@@ -31,7 +32,7 @@ func (h *Hub) RelayKeyMaterial(ctx context.Context, from string, req *protocol.A
 func (r *hosted) checkAdder(req *protocol.AnonymousKeyMaterialRequest) error {
 	leaf, ok := r.leafWith(req.Requester.Credential)
 	if !ok {
-		return &protocol.NotAllowedError{Reason: "not a member"}
+		return mimi.Refuse("relay-member", &protocol.NotAllowedError{Reason: "not a member"})
 	}
 	departing, err := r.departing()
 	if err != nil {
@@ -39,17 +40,17 @@ func (r *hosted) checkAdder(req *protocol.AnonymousKeyMaterialRequest) error {
 	}
 	switch tbs, _ := r.room().Leaf(leaf); {
 	case tbs.UserPseudonym != req.RequestingUser:
-		return &protocol.NotAllowedError{Reason: "the leaf is of another user"}
+		return mimi.Refuse("relay-user", &protocol.NotAllowedError{Reason: "the leaf is of another user"})
 	case !bytes.Equal(tbs.SignaturePublicKey, req.Requester.SignatureKey):
-		return &protocol.NotAllowedError{Reason: "the leaf has another signature key"}
+		return mimi.Refuse("relay-key", &protocol.NotAllowedError{Reason: "the leaf has another signature key"})
 	case !r.room().State().Holds(tbs.UserPseudonym, room.CanAddParticipant) || departing[tbs.UserPseudonym]:
-		return &protocol.NotAllowedError{Reason: "may not add participants"}
+		return mimi.Refuse("relay-permission", &protocol.NotAllowedError{Reason: "may not add participants"})
 	case r.room().Policy().Requirement == identity.Forbidden:
-		return &protocol.NotAllowedError{Reason: identity.ErrAddForbidden.Error()}
+		return mimi.Refuse("relay-forbidden", &protocol.NotAllowedError{Reason: identity.ErrAddForbidden.Error()})
 	}
 	err = req.Verify(r.suite)
 	if errors.Is(err, suite.ErrSignature) {
-		return &protocol.NotAllowedError{Reason: "the signature does not verify"}
+		return mimi.Refuse("relay-signature", &protocol.NotAllowedError{Reason: "the signature does not verify"})
 	} else if err != nil {
 		return fmt.Errorf("%w: %w", protocol.ErrMalformed, err)
 	}

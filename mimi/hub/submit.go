@@ -36,29 +36,29 @@ func (h *Hub) checkMessage(from string, r *hosted, req *protocol.SubmitMessageRe
 	message := req.Message.PrivateMessage
 	switch {
 	case req.Sender.Domain != from:
-		return &protocol.NotAllowedError{Reason: "the sender is of another provider"}
+		return mimi.Refuse("message-domain", &protocol.NotAllowedError{Reason: "the sender is of another provider"})
 	case string(message.GroupID) != string(r.group.GroupID()):
-		return &protocol.NotAllowedError{Reason: "the message is for another group"}
+		return mimi.Refuse("message-group", &protocol.NotAllowedError{Reason: "the message is for another group"})
 	case len(message.Ciphertext) > h.cfg.Limits.Message:
-		return &protocol.NotAllowedError{Reason: "the message is too long"}
+		return mimi.Refuse("message-size", &protocol.NotAllowedError{Reason: "the message is too long"})
 	case message.Epoch < r.group.Epoch():
-		return &protocol.WrongEpochError{Current: r.group.Epoch()}
+		return mimi.Refuse("message-epoch-past", &protocol.WrongEpochError{Current: r.group.Epoch()})
 	case message.Epoch > r.group.Epoch():
-		return &protocol.NotAllowedError{Reason: "the epoch is not reached"}
+		return mimi.Refuse("message-epoch-ahead", &protocol.NotAllowedError{Reason: "the epoch is not reached"})
 	}
 	state := r.room().State()
 	if !state.Active(req.Sender) {
-		return &protocol.NotAllowedError{Reason: room.ErrNotMember.Error()}
+		return mimi.Refuse("message-member", &protocol.NotAllowedError{Reason: room.ErrNotMember.Error()})
 	}
 	if err := state.MaySendAnything(req.Sender); err != nil {
-		return &protocol.NotAllowedError{Reason: err.Error()}
+		return mimi.Refuse("message-role", &protocol.NotAllowedError{Reason: err.Error()})
 	}
 	departing, err := r.departing()
 	if err != nil {
 		return err
 	}
 	if departing[req.Sender] {
-		return &protocol.NotAllowedError{Reason: reasonDeparting}
+		return mimi.Refuse("message-departing", &protocol.NotAllowedError{Reason: reasonDeparting})
 	}
 	return nil
 }

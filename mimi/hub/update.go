@@ -65,10 +65,10 @@ func proposalsOf(req *protocol.UpdateRequest) []mls.MLSMessage {
 // checkEpoch answers a stale message before any work is done on it.
 func (r *hosted) checkEpoch(message *mls.PublicMessage) error {
 	if !bytes.Equal(message.Content.GroupID, r.group.GroupID()) {
-		return &protocol.NotAllowedError{Reason: mls.ErrGroupID.Error()}
+		return mimi.Refuse("update-group", &protocol.NotAllowedError{Reason: mls.ErrGroupID.Error()})
 	}
 	if message.Content.Epoch != r.group.Epoch() {
-		return &protocol.WrongEpochError{Current: r.group.Epoch()}
+		return mimi.Refuse("update-epoch", &protocol.WrongEpochError{Current: r.group.Epoch()})
 	}
 	return nil
 }
@@ -82,23 +82,32 @@ func (r *hosted) checkSender(from string, content *mls.FramedContent) error {
 		return err
 	}
 	if user.Domain != from {
-		return &protocol.NotAllowedError{Reason: "the sender is of another provider"}
+		return mimi.Refuse("update-domain", &protocol.NotAllowedError{Reason: "the sender is of another provider"})
 	}
 	departing, err := r.departing()
-	if err != nil || !departing[user] {
+	if err != nil {
 		return err
 	}
-	if p := content.Proposal; p != nil {
-		switch body := p.Body.(type) {
-		case *mls.SelfRemove:
-			return nil
-		case *mls.Remove:
-			if tbs, ok := r.room().Leaf(body.Removed); ok && tbs.UserPseudonym == user {
-				return nil
-			}
-		}
+	if departing[user] && !r.leaves(user, content.Proposal) {
+		return mimi.Refuse("update-departing", &protocol.NotAllowedError{Reason: reasonDeparting})
 	}
-	return &protocol.NotAllowedError{Reason: reasonDeparting}
+	return nil
+}
+
+// leaves reports whether a proposal, which may be nil, removes a leaf of the user
+// who sends it.
+func (r *hosted) leaves(user mimi.URI, p *mls.Proposal) bool {
+	if p == nil {
+		return false
+	}
+	switch body := p.Body.(type) {
+	case *mls.SelfRemove:
+		return true
+	case *mls.Remove:
+		tbs, ok := r.room().Leaf(body.Removed)
+		return ok && tbs.UserPseudonym == user
+	}
+	return false
 }
 
 // sender returns the user pseudonym for which a handshake message is sent.
@@ -224,13 +233,13 @@ func checkTree(option *protocol.RatchetTreeOption, view *mls.CommitView) error {
 			return err
 		}
 		if !bytes.Equal(given, want) {
-			return mls.ErrTreeHash
+			return mimi.Refuse("tree-other", mls.ErrTreeHash)
 		}
 		return nil
 	case protocol.TreeDistributionService:
 		return nil
 	default:
-		return &protocol.NotAllowedError{Reason: "the ratchet tree is to be sent, or left to the hub"}
+		return mimi.Refuse("tree-option", &protocol.NotAllowedError{Reason: "the ratchet tree is to be sent, or left to the hub"})
 	}
 }
 
@@ -250,16 +259,16 @@ func checkWelcome(w *mls.Welcome, view *mls.CommitView) error {
 	}
 	if w == nil {
 		if len(added) > 0 {
-			return refused
+			return mimi.Refuse("welcome-missing", refused)
 		}
 		return nil
 	}
 	if len(added) == 0 || len(w.Secrets) != len(added) || w.CipherSuite != view.After.Context().CipherSuite {
-		return refused
+		return mimi.Refuse("welcome-adds", refused)
 	}
 	for _, secret := range w.Secrets {
 		if !added[string(secret.NewMember)] {
-			return refused
+			return mimi.Refuse("welcome-key-package", refused)
 		}
 		delete(added, string(secret.NewMember))
 	}

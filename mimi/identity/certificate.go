@@ -213,7 +213,7 @@ func (c *ClientCertificate) RenewAt() time.Time {
 // take [ValidityTolerance].
 func (c *ClientCertificate) CheckAt(t time.Time) error {
 	if t.Before(c.notBefore.Add(-ValidityTolerance)) || t.After(c.notAfter.Add(ValidityTolerance)) {
-		return fmt.Errorf("%w: it is valid from %s to %s", ErrValidity, c.notBefore.Format(time.DateOnly), c.notAfter.Format(time.DateOnly))
+		return mimi.Refuse("certificate-time", fmt.Errorf("%w: it is valid from %s to %s", ErrValidity, c.notBefore.Format(time.DateOnly), c.notAfter.Format(time.DateOnly)))
 	}
 	return nil
 }
@@ -235,19 +235,19 @@ func (a *Authority) Verify(s *suite.Suite, cred ClientCredential) (*ClientCertif
 		return nil, fmt.Errorf("%w: %s has none for %s", ErrIssuer, a.domain, s.ID())
 	}
 	if !bytes.Equal(cert.RawIssuer, ca.RawSubject) || cert.CheckSignatureFrom(ca) != nil {
-		return nil, ErrIssuer
+		return nil, mimi.Refuse("certificate-issuer", ErrIssuer)
 	}
 	// The CA's certificate is an anchor that is not checked against a clock; it
 	// may not lend its name beyond its own time either.
 	if cert.NotBefore.Before(ca.NotBefore) || cert.NotAfter.After(ca.NotAfter) {
-		return nil, fmt.Errorf("%w: it is valid when its issuer is not", ErrIssuer)
+		return nil, mimi.Refuse("certificate-lifetime", fmt.Errorf("%w: it is valid when its issuer is not", ErrIssuer))
 	}
 	user, client, err := subjectURIs(cert)
 	if err != nil {
 		return nil, err
 	}
 	if user.Domain != a.domain || client.Domain != a.domain {
-		return nil, fmt.Errorf("%w: an identity CA names users of its own domain only", ErrDomain)
+		return nil, mimi.Refuse("certificate-domain", fmt.Errorf("%w: an identity CA names users of its own domain only", ErrDomain))
 	}
 	public, err := schemeOf(s).publicKey(cert)
 	if err != nil {
@@ -260,7 +260,7 @@ func (a *Authority) Verify(s *suite.Suite, cred ClientCredential) (*ClientCertif
 // no other one.
 func parseClientCertificate(sc scheme, der []byte) (*x509.Certificate, error) {
 	if len(der) > maxCertificate {
-		return nil, fmt.Errorf("%w: %d octets", ErrCertificate, len(der))
+		return nil, mimi.Refuse("certificate-size", fmt.Errorf("%w: %d octets", ErrCertificate, len(der)))
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
@@ -272,13 +272,13 @@ func parseClientCertificate(sc scheme, der []byte) (*x509.Certificate, error) {
 	case cert.SignatureAlgorithm != sc.signature:
 		return nil, fmt.Errorf("%w: signed with %s, not %s", ErrCertificate, cert.SignatureAlgorithm, sc.signature)
 	case cert.IsCA:
-		return nil, fmt.Errorf("%w: it is a CA's", ErrCertificate)
+		return nil, mimi.Refuse("certificate-ca", fmt.Errorf("%w: it is a CA's", ErrCertificate))
 	case cert.KeyUsage != x509.KeyUsageDigitalSignature:
-		return nil, fmt.Errorf("%w: key usage is not digitalSignature alone", ErrCertificate)
+		return nil, mimi.Refuse("certificate-usage", fmt.Errorf("%w: key usage is not digitalSignature alone", ErrCertificate))
 	case len(cert.ExtKeyUsage)+len(cert.UnknownExtKeyUsage) > 0:
-		return nil, fmt.Errorf("%w: extended key usage", ErrCertificate)
+		return nil, mimi.Refuse("certificate-extended-usage", fmt.Errorf("%w: extended key usage", ErrCertificate))
 	case len(cert.UnhandledCriticalExtensions) > 0:
-		return nil, fmt.Errorf("%w: unknown critical extension", ErrCertificate)
+		return nil, mimi.Refuse("certificate-critical", fmt.Errorf("%w: unknown critical extension", ErrCertificate))
 	}
 	if _, err := sc.publicKey(cert); err != nil {
 		return nil, err
@@ -315,7 +315,7 @@ func subjectURIs(cert *x509.Certificate) (user, client mimi.URI, err error) {
 	}
 	var names []asn1.RawValue
 	if rest, err := asn1.Unmarshal(value, &names); err != nil || len(rest) > 0 || len(names) != 2 {
-		return mimi.URI{}, mimi.URI{}, fmt.Errorf("%w: it needs exactly two subject alternative names", ErrCertificate)
+		return mimi.URI{}, mimi.URI{}, mimi.Refuse("certificate-names", fmt.Errorf("%w: it needs exactly two subject alternative names", ErrCertificate))
 	}
 	for _, n := range names {
 		if n.Class != asn1.ClassContextSpecific || n.Tag != tagURI || n.IsCompound {

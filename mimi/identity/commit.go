@@ -3,6 +3,8 @@ package identity
 import (
 	"errors"
 	"fmt"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 )
 
 // The ways in which a Commit breaks the profile's rules about link keys
@@ -109,19 +111,19 @@ func (f *CommitFacts) checkForm() error {
 	adds := len(f.AddedAdmins) > 0
 	switch {
 	case adds && f.Policy.Requirement == Forbidden:
-		return ErrAddForbidden
+		return mimi.Refuse("add-forbidden", ErrAddForbidden)
 	case adds && f.External:
-		return fmt.Errorf("%w: an external Commit adds others", ErrRotation)
+		return mimi.Refuse("joiner-adds", fmt.Errorf("%w: an external Commit adds others", ErrRotation))
 	case adds && f.Removes:
-		return fmt.Errorf("%w: Add", ErrRotation)
+		return mimi.Refuse("rotation-add", fmt.Errorf("%w: Add", ErrRotation))
 	case f.ChangesCredential && f.External:
 		return fmt.Errorf("%w: a joiner has no credential to change", ErrAddAAD)
 	case f.ChangesCredential && !f.HasPath, f.External && !f.HasPath:
 		return fmt.Errorf("%w: a new leaf needs a path", ErrAddAAD)
 	case f.Rotates() && f.ChangesCredential:
-		return fmt.Errorf("%w: new credential", ErrRotation)
+		return mimi.Refuse("rotation-credential", fmt.Errorf("%w: new credential", ErrRotation))
 	case f.Rotates() && f.NewMetadata != nil:
-		return fmt.Errorf("%w: room metadata", ErrRotation)
+		return mimi.Refuse("rotation-metadata", fmt.Errorf("%w: room metadata", ErrRotation))
 	}
 	return nil
 }
@@ -132,16 +134,16 @@ func (f *CommitFacts) checkForm() error {
 // can see whether the name is still the same.
 func (f *CommitFacts) checkMetadata() error {
 	if f.External && f.NewMetadata != nil {
-		return ErrJoinerMetadata
+		return mimi.Refuse("joiner-metadata", ErrJoinerMetadata)
 	}
 	if f.NewMetadata != nil {
 		if *f.NewMetadata != f.Newest {
-			return fmt.Errorf("%w: room metadata of %d, newest is %d", ErrNotNewest, *f.NewMetadata, f.Newest)
+			return mimi.Refuse("metadata-generation", fmt.Errorf("%w: room metadata of %d, newest is %d", ErrNotNewest, *f.NewMetadata, f.Newest))
 		}
 		return nil
 	}
 	if f.Metadata != nil && *f.Metadata != f.Newest && !f.Removes && !f.External {
-		return fmt.Errorf("%w: room metadata is still of generation %d", ErrRotation, *f.Metadata)
+		return mimi.Refuse("metadata-stale", fmt.Errorf("%w: room metadata is still of generation %d", ErrRotation, *f.Metadata))
 	}
 	return nil
 }
@@ -153,20 +155,20 @@ func (f *CommitFacts) checkJoinPSK() error {
 	if !f.External {
 		for _, id := range f.JoinPSKs {
 			if _, ok := ParseJoinPSKID(id); ok {
-				return fmt.Errorf("%w: a member uses the join PSK", ErrAddAAD)
+				return mimi.Refuse("member-join-psk", fmt.Errorf("%w: a member uses the join PSK", ErrAddAAD))
 			}
 		}
 		return nil
 	}
 	if len(f.JoinPSKs) != 1 {
-		return fmt.Errorf("%w: an external Commit with %d PSKs, where one is needed", ErrAddAAD, len(f.JoinPSKs))
+		return mimi.Refuse("join-psk-count", fmt.Errorf("%w: an external Commit with %d PSKs, where one is needed", ErrAddAAD, len(f.JoinPSKs)))
 	}
 	g, ok := ParseJoinPSKID(f.JoinPSKs[0])
 	if !ok {
-		return fmt.Errorf("%w: the PSK of an external Commit is no join PSK", ErrAddAAD)
+		return mimi.Refuse("join-psk-kind", fmt.Errorf("%w: the PSK of an external Commit is no join PSK", ErrAddAAD))
 	}
 	if g != f.Newest {
-		return fmt.Errorf("%w: join PSK of %d, newest is %d", ErrNotNewest, g, f.Newest)
+		return mimi.Refuse("join-psk-generation", fmt.Errorf("%w: join PSK of %d, newest is %d", ErrNotNewest, g, f.Newest))
 	}
 	return nil
 }
@@ -178,33 +180,37 @@ func (f *CommitFacts) split(aad *AddAAD) (*NewLinkKeys, error) {
 	var entries []*EncryptedIdentityLinkKey
 	if aad != nil {
 		if entries = aad.Keys; len(entries) == 0 {
-			return nil, fmt.Errorf("%w: an empty one is left out", ErrAddAAD)
+			return nil, mimi.Refuse("add-aad-empty", fmt.Errorf("%w: an empty one is left out", ErrAddAAD))
 		}
 	}
 	adds := len(f.AddedAdmins)
 	required := f.External || f.ChangesCredential
 	allowed := required || f.HasPath && !f.Removes
-	switch {
-	case len(entries) == adds && !required:
+	switch own := len(entries) - adds; {
+	case own < 0 || own > 1:
+		return nil, mimi.Refuse("entry-count", fmt.Errorf("%w: %d entries for %d Adds", ErrAddAAD, len(entries), adds))
+	case own == 0 && required:
+		return nil, mimi.Refuse("own-entry-missing", fmt.Errorf("%w: the committer's own entry is required", ErrAddAAD))
+	case own == 1 && !allowed:
+		return nil, mimi.Refuse("own-entry-forbidden", fmt.Errorf("%w: the committer's own entry is not allowed", ErrAddAAD))
+	case own == 0:
 		return &NewLinkKeys{Added: entries}, nil
-	case len(entries) == adds+1 && allowed:
-		return &NewLinkKeys{Added: entries[:adds], HasOwn: true, Own: entries[adds]}, nil
 	}
-	return nil, fmt.Errorf("%w: %d entries for %d Adds (own entry required: %t, allowed: %t)", ErrAddAAD, len(entries), adds, required, allowed)
+	return &NewLinkKeys{Added: entries[:adds], HasOwn: true, Own: entries[adds]}, nil
 }
 
 func (f *CommitFacts) checkEntry(key *EncryptedIdentityLinkKey, admin bool) error {
 	if key == nil {
 		if f.Policy.RequiresEntry(admin) {
-			return ErrEntryRequired
+			return mimi.Refuse("entry-required", ErrEntryRequired)
 		}
 		return nil
 	}
 	if f.Policy.Requirement == Forbidden {
-		return ErrEntryForbidden
+		return mimi.Refuse("entry-forbidden", ErrEntryForbidden)
 	}
 	if key.Generation != f.Newest {
-		return fmt.Errorf("%w: %d, newest is %d", ErrNotNewest, key.Generation, f.Newest)
+		return mimi.Refuse("entry-generation", fmt.Errorf("%w: %d, newest is %d", ErrNotNewest, key.Generation, f.Newest))
 	}
 	return nil
 }

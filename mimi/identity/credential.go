@@ -62,11 +62,11 @@ func (t *PseudonymousCredentialTBS) check() error {
 	client, user := t.ClientPseudonym, t.UserPseudonym
 	switch {
 	case client.Kind != mimi.KindClient || user.Kind != mimi.KindUser:
-		return fmt.Errorf("%w: want a client and a user", ErrPseudonym)
+		return mimi.Refuse("pseudonym-kind", fmt.Errorf("%w: want a client and a user", ErrPseudonym))
 	case !client.HasRandomID() || !user.HasRandomID():
-		return fmt.Errorf("%w: not a version 4 UUID", ErrPseudonym)
+		return mimi.Refuse("pseudonym-random", fmt.Errorf("%w: not a version 4 UUID", ErrPseudonym))
 	case client.Domain != user.Domain:
-		return fmt.Errorf("%w: client and user are of different domains", ErrPseudonym)
+		return mimi.Refuse("pseudonym-domains", fmt.Errorf("%w: client and user are of different domains", ErrPseudonym))
 	case len(t.SignaturePublicKey) == 0 || len(t.SignaturePublicKey) > maxSignatureKey:
 		return fmt.Errorf("%w: it has %d octets", ErrSignatureKey, len(t.SignaturePublicKey))
 	}
@@ -145,14 +145,14 @@ func (p *PseudonymousCredential) Equal(o *PseudonymousCredential) bool {
 // [ErrPseudonym] or [ErrLinkFormat], or because the octets are none.
 func ParseCredential(s *suite.Suite, credential mls.Credential, signatureKey []byte) (*PseudonymousCredential, error) {
 	if credential.Type != CredentialPseudonymous {
-		return nil, fmt.Errorf("%w: 0x%04x in a leaf", ErrCredentialType, uint16(credential.Type))
+		return nil, mimi.Refuse("credential-type", fmt.Errorf("%w: 0x%04x in a leaf", ErrCredentialType, uint16(credential.Type)))
 	}
 	var p PseudonymousCredential
 	if err := wire.Unmarshal(credential.Body, &p); err != nil {
 		return nil, fmt.Errorf("pseudonymous credential: %w", err)
 	}
 	if !bytes.Equal(p.SignaturePublicKey, signatureKey) {
-		return nil, ErrSignatureKey
+		return nil, mimi.Refuse("credential-key", ErrSignatureKey)
 	}
 	if err := s.CheckSignatureKey(signatureKey); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSignatureKey, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
@@ -35,7 +36,7 @@ func (k *wrapperKeys) check() error {
 	}
 	for i := 1; i < len(*k); i++ {
 		if (*k)[i-1].Generation >= (*k)[i].Generation {
-			return fmt.Errorf("%w: not ascending", ErrKeys)
+			return mimi.Refuse("wrapper-keys-order", fmt.Errorf("%w: not ascending", ErrKeys))
 		}
 	}
 	return nil

@@ -196,7 +196,7 @@ func openTBE(s *suite.Suite, cred *PseudonymousCredential, key LinkKey) (*identi
 	}
 	defer aeadKey.Erase()
 	if subtle.ConstantTimeCompare(commitment, cred.Link.Commitment) != 1 {
-		return nil, ErrCommitment
+		return nil, mimi.Refuse("link-commitment", ErrCommitment)
 	}
 	aad, err := linkAAD(&cred.PseudonymousCredentialTBS, commitment)
 	if err != nil {
@@ -207,7 +207,7 @@ func openTBE(s *suite.Suite, cred *PseudonymousCredential, key LinkKey) (*identi
 	}
 	plaintext, err := s.Open(aeadKey, cred.Link.Nonce, aad, cred.Link.Ciphertext)
 	if err != nil {
-		return nil, ErrLinkDecrypt
+		return nil, mimi.Refuse("link-ciphertext", ErrLinkDecrypt)
 	}
 	b, err := Unpad(plaintext, PadLink)
 	if err != nil {
@@ -285,7 +285,7 @@ func OpenLink(s *suite.Suite, cred *PseudonymousCredential, key LinkKey, authori
 		return nil, err
 	}
 	if authority.Domain() != cred.Domain() {
-		return nil, fmt.Errorf("%w: pseudonyms of %s, authority of %s", ErrDomain, cred.Domain(), authority.Domain())
+		return nil, mimi.Refuse("link-domain", fmt.Errorf("%w: pseudonyms of %s, authority of %s", ErrDomain, cred.Domain(), authority.Domain()))
 	}
 	cert, err := authority.Verify(s, tbe.client)
 	if err != nil {
@@ -296,7 +296,7 @@ func OpenLink(s *suite.Suite, cred *PseudonymousCredential, key LinkKey, authori
 		return nil, err
 	}
 	if err := s.VerifyWithLabel(cert.public, labelCredential, content, tbe.signature); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrLinkSignature, err)
+		return nil, mimi.Refuse("link-signature", fmt.Errorf("%w: %w", ErrLinkSignature, err))
 	}
 	if err := at.check(cert); err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
@@ -109,11 +110,11 @@ func (p *MinimalMetadataPolicy) Check() error {
 	case p.Mode > WrapperEpochRotated:
 		return fmt.Errorf("%w: mode %d", ErrPolicy, p.Mode)
 	case p.MaxUsers == 0:
-		return fmt.Errorf("%w: nobody may be in the room", ErrPolicy)
+		return mimi.Refuse("policy-users", fmt.Errorf("%w: nobody may be in the room", ErrPolicy))
 	case p.ConnectionRoom && *p != ConnectionRoomPolicy():
-		return fmt.Errorf("%w: a connection room is static, for two users and requires all links", ErrPolicy)
+		return mimi.Refuse("policy-connection-form", fmt.Errorf("%w: a connection room is static, for two users and requires all links", ErrPolicy))
 	case !p.ConnectionRoom && p.Mode != WrapperEpochRotated:
-		return fmt.Errorf("%w: only a connection room keeps its wrapper key", ErrPolicy)
+		return mimi.Refuse("policy-static", fmt.Errorf("%w: only a connection room keeps its wrapper key", ErrPolicy))
 	}
 	return nil
 }
@@ -127,13 +128,13 @@ func (p *MinimalMetadataPolicy) CheckChange(next *MinimalMetadataPolicy) error {
 	}
 	switch {
 	case p.ConnectionRoom:
-		return fmt.Errorf("%w: it is a connection room", ErrPolicyChange)
+		return mimi.Refuse("policy-connection-room", fmt.Errorf("%w: it is a connection room", ErrPolicyChange))
 	case next.Mode != p.Mode || next.ConnectionRoom != p.ConnectionRoom:
-		return fmt.Errorf("%w: mode and connection_room are fixed", ErrPolicyChange)
+		return mimi.Refuse("policy-fixed", fmt.Errorf("%w: mode and connection_room are fixed", ErrPolicyChange))
 	case (next.Requirement == Forbidden) != (p.Requirement == Forbidden):
-		return fmt.Errorf("%w: forbidden is neither entered nor left", ErrPolicyChange)
+		return mimi.Refuse("policy-forbidden", fmt.Errorf("%w: forbidden is neither entered nor left", ErrPolicyChange))
 	case next.Requirement < p.Requirement:
-		return fmt.Errorf("%w: the requirement only weakens", ErrPolicyChange)
+		return mimi.Refuse("policy-tightened", fmt.Errorf("%w: the requirement only weakens", ErrPolicyChange))
 	}
 	return nil
 }

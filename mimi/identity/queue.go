@@ -133,7 +133,7 @@ func (r ProviderKeyRing) OpenQueue(tbs *PseudonymousCredentialTBS, q *QueueRefer
 		return nil, fmt.Errorf("%w: %w", ErrQueue, err)
 	}
 	if end, ok := unixTime(id.NotAfter); !ok || now.After(end) {
-		return nil, fmt.Errorf("%w: queue id has expired", ErrValidity)
+		return nil, mimi.Refuse("queue-time", fmt.Errorf("%w: queue id has expired", ErrValidity))
 	}
 	return &id, nil
 }
@@ -148,14 +148,14 @@ func QueueFrom(leaf mls.Extensions, tbs *PseudonymousCredentialTBS) (*QueueRefer
 		return nil, err
 	}
 	if !ok {
-		return nil, fmt.Errorf("%w: the leaf has none", ErrQueue)
+		return nil, mimi.Refuse("queue-missing", fmt.Errorf("%w: the leaf has none", ErrQueue))
 	}
 	var q QueueReference
 	if err := wire.Unmarshal(data, &q); err != nil {
 		return nil, fmt.Errorf("component queue_reference: %w", err)
 	}
 	if q.Domain != tbs.Domain() {
-		return nil, fmt.Errorf("%w: queue and pseudonym", ErrDomain)
+		return nil, mimi.Refuse("queue-domain", fmt.Errorf("%w: queue and pseudonym", ErrDomain))
 	}
 	return &q, nil
 }

@@ -60,14 +60,14 @@ func (r Roster) CheckNew(newcomer *PseudonymousCredentialTBS, how Entry, verify 
 	known := false
 	for i, tbs := range r {
 		if tbs.ClientPseudonym == newcomer.ClientPseudonym {
-			return fmt.Errorf("%w: leaf %d", ErrDuplicatePseudonym, i)
+			return mimi.Refuse("client-pseudonym-taken", fmt.Errorf("%w: leaf %d", ErrDuplicatePseudonym, i))
 		}
 		known = known || tbs.UserPseudonym == newcomer.UserPseudonym
 	}
 	if how.Replaces != nil {
 		old, ok := r[*how.Replaces]
 		if !ok || !SameClient(old, newcomer) {
-			return fmt.Errorf("%w: a resync may replace the own leaf alone", ErrSibling)
+			return mimi.Refuse("resync-user", fmt.Errorf("%w: a resync may replace the own leaf alone", ErrSibling))
 		}
 		return nil
 	}
@@ -75,19 +75,19 @@ func (r Roster) CheckNew(newcomer *PseudonymousCredentialTBS, how Entry, verify 
 		// Whoever offers a proof stands by it, needed or not.
 		sibling, ok := r[how.Proof.Leaf]
 		if !ok || how.Committer != nil {
-			return fmt.Errorf("%w: the proof names leaf %d", ErrSibling, how.Proof.Leaf)
+			return mimi.Refuse("sibling-leaf", fmt.Errorf("%w: the proof names leaf %d", ErrSibling, how.Proof.Leaf))
 		}
 		return verify(how.Proof, sibling, newcomer)
-	}
-	if !known {
-		return nil
 	}
 	if how.Committer != nil {
 		if by, ok := r[*how.Committer]; ok && by.UserPseudonym == newcomer.UserPseudonym {
 			return nil
 		}
 	}
-	return ErrSibling
+	if known {
+		return mimi.Refuse("second-leaf", ErrSibling)
+	}
+	return nil
 }
 
 // A Contradiction is a leaf whose opened link does not agree with another's.

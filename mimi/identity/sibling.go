@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
@@ -62,14 +63,14 @@ func NewSiblingProof(s *suite.Suite, groupID []byte, leaf mls.LeafIndex, key sui
 // vouches for newcomer. It fails with [ErrSibling].
 func (p *SiblingProof) Verify(s *suite.Suite, groupID []byte, sibling, newcomer *PseudonymousCredentialTBS) error {
 	if sibling.UserPseudonym != newcomer.UserPseudonym {
-		return fmt.Errorf("%w: leaf %d is of another user", ErrSibling, p.Leaf)
+		return mimi.Refuse("sibling-user", fmt.Errorf("%w: leaf %d is of another user", ErrSibling, p.Leaf))
 	}
 	content, err := wire.Marshal(&siblingContent{groupID, newcomer})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrSibling, err)
 	}
 	if err := s.VerifyWithLabel(sibling.SignaturePublicKey, labelSibling, content, p.Signature); err != nil {
-		return fmt.Errorf("%w: %w", ErrSibling, err)
+		return mimi.Refuse("sibling-signature", fmt.Errorf("%w: %w", ErrSibling, err))
 	}
 	return nil
 }

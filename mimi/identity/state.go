@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
@@ -67,7 +68,7 @@ func (x *IdentityLinkState) CheckTable(s *suite.Suite, table *IdentityLinkTable)
 		return err
 	}
 	if !bytes.Equal(hash, x.TableHash) {
-		return fmt.Errorf("%w: hash of another table", ErrLinkState)
+		return mimi.Refuse("link-state-table", fmt.Errorf("%w: hash of another table", ErrLinkState))
 	}
 	return nil
 }
@@ -76,14 +77,14 @@ func (x *IdentityLinkState) CheckTable(s *suite.Suite, table *IdentityLinkTable)
 // commits to in this group. A joiner asks before it opens or sends anything.
 func (x *IdentityLinkState) CheckKey(s *suite.Suite, groupID []byte, newest WrapperKey) error {
 	if newest.Generation != x.NewestGeneration {
-		return fmt.Errorf("%w: newest generation is %d, we have %d", ErrLinkState, x.NewestGeneration, newest.Generation)
+		return mimi.Refuse("link-state-generation", fmt.Errorf("%w: newest generation is %d, we have %d", ErrLinkState, x.NewestGeneration, newest.Generation))
 	}
 	commitment, err := newest.Commitment(s, groupID)
 	if err != nil {
 		return err
 	}
 	if subtle.ConstantTimeCompare(commitment, x.NewestKeyCommitment) != 1 {
-		return fmt.Errorf("%w: another key of generation %d", ErrLinkState, newest.Generation)
+		return mimi.Refuse("link-state-key", fmt.Errorf("%w: another key of generation %d", ErrLinkState, newest.Generation))
 	}
 	return nil
 }
@@ -97,7 +98,7 @@ func LinkStateFrom(groupInfo mls.Extensions) (*IdentityLinkState, error) {
 		return nil, err
 	}
 	if _, leaked := d.Get(ComponentWrapperKeys); leaked {
-		return nil, ErrLeakedKeys
+		return nil, mimi.Refuse("wrapper-keys-public", ErrLeakedKeys)
 	}
 	return linkState(d)
 }
@@ -105,7 +106,7 @@ func LinkStateFrom(groupInfo mls.Extensions) (*IdentityLinkState, error) {
 func linkState(d mls.AppDataDictionary) (*IdentityLinkState, error) {
 	data, ok := d.Get(ComponentLinkState)
 	if !ok {
-		return nil, fmt.Errorf("%w: the GroupInfo has none", ErrLinkState)
+		return nil, mimi.Refuse("link-state-missing", fmt.Errorf("%w: the GroupInfo has none", ErrLinkState))
 	}
 	var x IdentityLinkState
 	if err := wire.Unmarshal(data, &x); err != nil {
@@ -195,7 +196,7 @@ func KeysFromWelcome(s *suite.Suite, groupInfo mls.Extensions, groupID []byte, e
 	}
 	data, ok := d.Get(ComponentWrapperKeys)
 	if !ok {
-		return nil, fmt.Errorf("%w: the Welcome brings none", ErrKeys)
+		return nil, mimi.Refuse("welcome-keys-missing", fmt.Errorf("%w: the Welcome brings none", ErrKeys))
 	}
 	var w welcomeKeys
 	if err := wire.Unmarshal(data, &w); err != nil {

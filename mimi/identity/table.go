@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
@@ -93,7 +94,7 @@ func (t *IdentityLinkTable) Wire(c *wire.Codec) {
 	wire.Vector(c, &t.Entries, wire.Struct)
 	for i := 1; i < len(t.Entries); i++ {
 		if t.Entries[i-1].Leaf >= t.Entries[i].Leaf {
-			c.Fail(fmt.Errorf("%w: entries are not ascending", ErrTable))
+			c.Fail(mimi.Refuse("table-order", fmt.Errorf("%w: entries are not ascending", ErrTable)))
 			return
 		}
 	}
@@ -171,13 +172,13 @@ func (t *IdentityLinkTable) Apply(ch TableChange) (*IdentityLinkTable, error) {
 // and has exactly one entry for each of the leaves, which are ascending.
 func (t *IdentityLinkTable) CheckLeaves(groupID []byte, epoch uint64, leaves []mls.LeafIndex) error {
 	if !bytes.Equal(t.GroupID, groupID) {
-		return fmt.Errorf("%w: it is of another group", ErrTable)
+		return mimi.Refuse("table-group", fmt.Errorf("%w: it is of another group", ErrTable))
 	}
 	if t.Epoch != epoch {
-		return fmt.Errorf("%w: it is of epoch %d, not %d", ErrTable, t.Epoch, epoch)
+		return mimi.Refuse("table-epoch", fmt.Errorf("%w: it is of epoch %d, not %d", ErrTable, t.Epoch, epoch))
 	}
 	if !slices.EqualFunc(t.Entries, leaves, func(e IdentityLinkEntry, l mls.LeafIndex) bool { return e.Leaf == l }) {
-		return fmt.Errorf("%w: %d entries for %d leaves, or other ones", ErrTable, len(t.Entries), len(leaves))
+		return mimi.Refuse("table-leaves", fmt.Errorf("%w: %d entries for %d leaves, or other ones", ErrTable, len(t.Entries), len(leaves)))
 	}
 	return nil
 }

@@ -178,7 +178,7 @@ func (k WrapperKey) Unwrap(s *suite.Suite, groupID []byte, tbs *PseudonymousCred
 	defer key.Erase()
 	link, err := s.Open(key, e.Nonce, aad, e.Ciphertext)
 	if err != nil || len(link) != s.Nh() {
-		return LinkKey{}, fmt.Errorf("%w under generation %d", ErrUnwrap, e.Generation)
+		return LinkKey{}, mimi.Refuse("entry-opens", fmt.Errorf("%w under generation %d", ErrUnwrap, e.Generation))
 	}
 	defer clear(link)
 	return LinkKey{suite.NewSecret(link)}, nil

@@ -68,7 +68,7 @@ func CheckSet(ctx context.Context, cfg CheckConfig, answer *protocol.KeyMaterial
 		return nil, 0, err
 	}
 	if answer.User.Domain != cfg.User.Domain || len(answer.Clients) == 0 {
-		return nil, 0, fmt.Errorf("%w: no KeyPackages of this domain", ErrSet)
+		return nil, 0, mimi.Refuse("set-domain", fmt.Errorf("%w: no KeyPackages of this domain", ErrSet))
 	}
 	seen := distinct{}
 	var until time.Time
@@ -82,7 +82,7 @@ func CheckSet(ctx context.Context, cfg CheckConfig, answer *protocol.KeyMaterial
 			return nil, 0, fmt.Errorf("KeyPackage %d: %w", i, err)
 		}
 		if len(set) > 0 && c.LastResort != set[0].LastResort {
-			return nil, 0, fmt.Errorf("%w: some are of last resort", ErrSet)
+			return nil, 0, mimi.Refuse("set-mixed", fmt.Errorf("%w: some are of last resort", ErrSet))
 		}
 		set = append(set, *c)
 		if end := time.Unix(int64(c.KeyPackage.LeafNode.NotAfter), 0).UTC(); end.After(until) {
@@ -97,7 +97,7 @@ func CheckSet(ctx context.Context, cfg CheckConfig, answer *protocol.KeyMaterial
 		return nil, 0, fmt.Errorf("check key material: %w", err)
 	}
 	if before > 0 && !set[0].LastResort {
-		return nil, 0, ErrPseudonymSeen
+		return nil, 0, mimi.Refuse("set-seen", ErrPseudonymSeen)
 	}
 	return set, before, nil
 }
@@ -106,17 +106,17 @@ func CheckSet(ctx context.Context, cfg CheckConfig, answer *protocol.KeyMaterial
 func (cfg *CheckConfig) check(user mimi.URI, client *protocol.ClientKeyMaterial, seen distinct) (*Checked, error) {
 	kp, now := client.KeyPackage, cfg.Clock.Now()
 	if kp == nil || kp.Version != mls.MLS10 || kp.CipherSuite != cfg.Suite.ID() || kp.LeafNode.Source != mls.LeafNodeSourceKeyPackage {
-		return nil, fmt.Errorf("%w: for another suite, version or purpose", ErrKeyPackage)
+		return nil, mimi.Refuse("key-package-form", fmt.Errorf("%w: for another suite, version or purpose", ErrKeyPackage))
 	}
 	if err := kp.VerifySignatures(cfg.Suite); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrKeyPackage, err)
+		return nil, mimi.Refuse("key-package-signature", fmt.Errorf("%w: %w", ErrKeyPackage, err))
 	}
 	cred, err := identity.ParseCredential(cfg.Suite, kp.LeafNode.Credential, kp.LeafNode.SignatureKey)
 	if err != nil {
 		return nil, err
 	}
 	if cred.UserPseudonym != user || cred.ClientPseudonym != client.Client {
-		return nil, fmt.Errorf("%w: pseudonyms differ from the answer's", ErrSet)
+		return nil, mimi.Refuse("set-pseudonyms", fmt.Errorf("%w: pseudonyms differ from the answer's", ErrSet))
 	}
 	if err := seen.add(cred.ClientPseudonym.String(), string(kp.InitKey), string(kp.LeafNode.EncryptionKey), string(kp.LeafNode.SignatureKey)); err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func (cfg *CheckConfig) check(user mimi.URI, client *protocol.ClientKeyMaterial,
 		return nil, fmt.Errorf("%w: %w", ErrKeyPackage, err)
 	}
 	if sec := now.Unix(); sec < 0 || kp.LeafNode.NotBefore > uint64(sec) || kp.LeafNode.NotAfter < uint64(sec) || kp.LeafNode.NotAfter > maxUnix {
-		return nil, ErrLifetime
+		return nil, mimi.Refuse("key-package-time", ErrLifetime)
 	}
 	key, err := identity.DeriveLinkKey(cfg.Suite, cfg.Key, &cred.PseudonymousCredentialTBS)
 	if err != nil {
@@ -136,7 +136,7 @@ func (cfg *CheckConfig) check(user mimi.URI, client *protocol.ClientKeyMaterial,
 		return nil, err
 	}
 	if link.User() != cfg.User {
-		return nil, ErrOtherPerson
+		return nil, mimi.Refuse("key-package-person", ErrOtherPerson)
 	}
 	if _, err := kp.Extensions.AppDataDictionary(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKeyPackage, err)
@@ -153,7 +153,7 @@ type distinct map[string]bool
 func (d distinct) add(values ...string) error {
 	for _, v := range values {
 		if d[v] {
-			return fmt.Errorf("%w: a pseudonym or key occurs twice", ErrSet)
+			return mimi.Refuse("set-twice", fmt.Errorf("%w: a pseudonym or key occurs twice", ErrSet))
 		}
 		d[v] = true
 	}

@@ -117,7 +117,7 @@ func (p *Provider) KeyMaterial(ctx context.Context, from string, req *protocol.A
 // requester checks that the request is signed by the leaf that it names.
 func (p *Provider) requester(from string, req *protocol.AnonymousKeyMaterialRequest) (*suite.Suite, *identity.PseudonymousCredentialTBS, error) {
 	if from != req.Room.Domain || req.Target.Domain != p.cfg.Domain {
-		return nil, nil, fmt.Errorf("%w: from %s for a room of %s", ErrRequester, from, req.Room.Domain)
+		return nil, nil, mimi.Refuse("key-request-hub", fmt.Errorf("%w: from %s for a room of %s", ErrRequester, from, req.Room.Domain))
 	}
 	s, err := requestSuite(req)
 	if err != nil {
@@ -128,10 +128,10 @@ func (p *Provider) requester(from string, req *protocol.AnonymousKeyMaterialRequ
 		return nil, nil, fmt.Errorf("%w: %w", ErrRequester, err)
 	}
 	if cred.UserPseudonym != req.RequestingUser {
-		return nil, nil, fmt.Errorf("%w: requestingUser is another pseudonym", ErrRequester)
+		return nil, nil, mimi.Refuse("key-request-user", fmt.Errorf("%w: requestingUser is another pseudonym", ErrRequester))
 	}
 	if err := req.Verify(s); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrRequester, err)
+		return nil, nil, mimi.Refuse("key-request-signature", fmt.Errorf("%w: %w", ErrRequester, err))
 	}
 	return s, &cred.PseudonymousCredentialTBS, nil
 }
@@ -152,10 +152,10 @@ func (p *Provider) open(ctx context.Context, req *protocol.AnonymousKeyMaterialR
 	}
 	content, err := req.Token.Open(keys, req.Room, adder)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w: %w", protocol.ErrMalformed, ErrToken, err)
+		return nil, mimi.Refuse("token-opens", fmt.Errorf("%w: %w: %w", protocol.ErrMalformed, ErrToken, err))
 	}
 	if age := p.cfg.Clock.Now().Sub(content.Created); age > MaxRequestAge || age < -MaxRequestAge {
-		return nil, notAllowed(ErrRequestAge)
+		return nil, mimi.Refuse("token-age", notAllowed(ErrRequestAge))
 	}
 	// A nonce is remembered for as long as a request with it would be young
 	// enough, whichever way clocks differ.
@@ -164,7 +164,7 @@ func (p *Provider) open(ctx context.Context, req *protocol.AnonymousKeyMaterialR
 		return nil, fmt.Errorf("hand out key material: %w", err)
 	}
 	if !fresh {
-		return nil, notAllowed(ErrReplay)
+		return nil, mimi.Refuse("token-nonce", notAllowed(ErrReplay))
 	}
 	return content, nil
 }

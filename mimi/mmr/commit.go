@@ -67,7 +67,7 @@ func checkAuthenticated(view *mls.CommitView) error {
 	}
 	for _, id := range []mls.ComponentID{identity.ComponentSiblingProof, identity.ComponentConnectionResponse} {
 		if _, ok := view.AuthenticatedData.Safe.Get(id); ok {
-			return fmt.Errorf("%w: 0x%04x", ErrAuthenticated, uint16(id))
+			return mimi.Refuse("joiners-component", fmt.Errorf("%w: 0x%04x", ErrAuthenticated, uint16(id)))
 		}
 	}
 	return nil
@@ -84,7 +84,7 @@ func (r *Room) nextState(next *Room, view *mls.CommitView, codes joinCodes) (*ro
 		return nil, err
 	}
 	if n := uint64(len(state.Participants())); n > uint64(next.policy.MaxUsers) {
-		return nil, fmt.Errorf("%w: %d participants", room.ErrMaxUsers, n)
+		return nil, mimi.Refuse("max-users", fmt.Errorf("%w: %d participants", room.ErrMaxUsers, n))
 	}
 	return state, nil
 }
@@ -257,7 +257,7 @@ func tableChange(view *mls.CommitView, keys *identity.NewLinkKeys) identity.Tabl
 func (r *Room) checkEntries() error {
 	for _, e := range r.table.Entries {
 		if e.Key == nil && r.policy.RequiresEntry(r.admin(e.Leaf)) {
-			return fmt.Errorf("%w: leaf %d", identity.ErrEntryRequired, e.Leaf)
+			return mimi.Refuse("role-entry", fmt.Errorf("%w: leaf %d", identity.ErrEntryRequired, e.Leaf))
 		}
 	}
 	return nil

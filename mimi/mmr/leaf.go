@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
@@ -19,7 +20,7 @@ func ParseLeaf(s *suite.Suite, leaf *mls.LeafNode) (*identity.PseudonymousCreden
 		return nil, err
 	}
 	if !reflect.DeepEqual(leaf.Capabilities, identity.Capabilities()) {
-		return nil, fmt.Errorf("%w: other capabilities", ErrLeaf)
+		return nil, mimi.Refuse("leaf-capabilities", fmt.Errorf("%w: other capabilities", ErrLeaf))
 	}
 	queue, err := identity.QueueFrom(leaf.Extensions, &cred.PseudonymousCredentialTBS)
 	if err != nil {
@@ -30,7 +31,7 @@ func ParseLeaf(s *suite.Suite, leaf *mls.LeafNode) (*identity.PseudonymousCreden
 		return nil, err
 	}
 	if !reflect.DeepEqual(leaf.Extensions, want) {
-		return nil, fmt.Errorf("%w: other extensions", ErrLeaf)
+		return nil, mimi.Refuse("leaf-extensions", fmt.Errorf("%w: other extensions", ErrLeaf))
 	}
 	return cred, nil
 }

@@ -105,7 +105,7 @@ func RemovalPending(sender mls.Sender, commit *mls.Commit, pending []Proposed) e
 	}
 	for _, leaf := range Leaving(pending) {
 		if replaced == nil || *replaced != leaf {
-			return ErrRemovalPending
+			return mimi.Refuse("removal-pending", ErrRemovalPending)
 		}
 	}
 	return nil

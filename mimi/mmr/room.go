@@ -93,7 +93,7 @@ func (r *Room) loadContext(context *mls.GroupContext) error {
 		return err
 	}
 	if policy == nil {
-		return ErrNotMinimal
+		return mimi.Refuse("policy-missing", ErrNotMinimal)
 	}
 	r.policy = *policy
 	r.metadata, err = identity.MetadataFrom(context.Extensions)
@@ -109,7 +109,7 @@ func checkContext(context *mls.GroupContext) error {
 		return err
 	}
 	if !reflect.DeepEqual(required, identity.RequiredCapabilities()) {
-		return fmt.Errorf("%w: other required_capabilities", ErrGroup)
+		return mimi.Refuse("context-capabilities", fmt.Errorf("%w: other required_capabilities", ErrGroup))
 	}
 	for id, want := range map[mls.ComponentID]mls.ComponentsList{
 		mls.ComponentAppComponents: identity.AppComponents(),
@@ -120,7 +120,7 @@ func checkContext(context *mls.GroupContext) error {
 			return err
 		}
 		if !slices.Equal(got, want) {
-			return fmt.Errorf("%w: other components in 0x%04x", ErrGroup, uint16(id))
+			return mimi.Refuse("context-components", fmt.Errorf("%w: other components in 0x%04x", ErrGroup, uint16(id)))
 		}
 	}
 	senders, err := context.Extensions.ExternalSenders()
@@ -128,7 +128,7 @@ func checkContext(context *mls.GroupContext) error {
 		return err
 	}
 	if len(senders) != 1 {
-		return fmt.Errorf("%w: %d external senders, want the hub alone", ErrGroup, len(senders))
+		return mimi.Refuse("context-senders", fmt.Errorf("%w: %d external senders, want the hub alone", ErrGroup, len(senders)))
 	}
 	return nil
 }

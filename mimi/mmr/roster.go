@@ -33,7 +33,7 @@ func (r roster) clone() roster {
 // put takes a leaf in, and fails with [identity.ErrDuplicatePseudonym].
 func (r roster) put(leaf mls.LeafIndex, tbs *identity.PseudonymousCredentialTBS) error {
 	if other, taken := r.byClient[tbs.ClientPseudonym]; taken {
-		return fmt.Errorf("%w: leaves %d and %d", identity.ErrDuplicatePseudonym, min(leaf, other), max(leaf, other))
+		return mimi.Refuse("client-pseudonym-twice", fmt.Errorf("%w: leaves %d and %d", identity.ErrDuplicatePseudonym, min(leaf, other), max(leaf, other)))
 	}
 	r.byLeaf[leaf] = tbs
 	r.byClient[tbs.ClientPseudonym] = leaf
@@ -162,7 +162,7 @@ func entry(view *mls.CommitView) (identity.Entry, error) {
 	var err error
 	how.Proof, err = identity.SiblingProofFrom(view.AuthenticatedData.Safe)
 	if err == nil && how.Proof != nil && how.Replaces != nil {
-		err = fmt.Errorf("%w: a leaf has a proof and replaces another", identity.ErrSibling)
+		err = mimi.Refuse("resync-proof", fmt.Errorf("%w: a leaf has a proof and replaces another", identity.ErrSibling))
 	}
 	return how, err
 }

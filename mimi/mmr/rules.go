@@ -100,12 +100,12 @@ func (u *Rules) ValidateProposal(_ context.Context, view *mls.ProposalView) erro
 	byValue := view.Commit != nil && !view.ByReference
 	external := view.Commit != nil && view.Commit.External
 	if !byValue && view.Sender.Type != mls.SenderMember {
-		return fmt.Errorf("%w: from outside the group", ErrProposal)
+		return mimi.Refuse("proposal-outside", fmt.Errorf("%w: from outside the group", ErrProposal))
 	}
 	switch body := view.Proposal.Body.(type) {
 	case *mls.Add:
 		if !byValue {
-			return fmt.Errorf("%w: an Add stands in its committer's own Commit", ErrProposal)
+			return mimi.Refuse("add-by-reference", fmt.Errorf("%w: an Add stands in its committer's own Commit", ErrProposal))
 		}
 		room := u.Room()
 		if room == nil {
@@ -117,12 +117,12 @@ func (u *Rules) ValidateProposal(_ context.Context, view *mls.ProposalView) erro
 		return nil
 	case *mls.AppDataUpdate:
 		if !byValue && (body.Component == identity.ComponentPolicy || body.Component == identity.ComponentRoomMetadata) {
-			return fmt.Errorf("%w: component 0x%04x changes by value alone", ErrProposal, uint16(body.Component))
+			return mimi.Refuse("component-by-reference", fmt.Errorf("%w: component 0x%04x changes by value alone", ErrProposal, uint16(body.Component)))
 		}
 		return nil
 	case *mls.PreSharedKey, *mls.ExternalInit:
 		if !byValue || !external {
-			return fmt.Errorf("%w: %v outside of an external Commit", ErrProposal, view.Proposal.Type())
+			return mimi.Refuse("joiners-proposal", fmt.Errorf("%w: %v outside of an external Commit", ErrProposal, view.Proposal.Type()))
 		}
 		return nil
 	default:

@@ -162,7 +162,7 @@ func (r *AnonymousKeyMaterialRequest) tbs(c *wire.Codec) {
 	r.Requester.Wire(c)
 	r.Token.Wire(c)
 	if r.Token.Domain != r.Target.Domain {
-		c.Fail(fmt.Errorf("%w: the connection token is for another provider than the request", ErrMalformed))
+		c.Fail(mimi.Refuse("token-domain", fmt.Errorf("%w: the connection token is for another provider than the request", ErrMalformed)))
 	}
 }
 

@@ -196,14 +196,14 @@ func (r *GroupInfoResponse) Open(s *suite.Suite, private suite.HPKEPrivateKey, r
 		return nil, err
 	}
 	if r.Room != room || r.CipherSuite != s.ID() {
-		return nil, fmt.Errorf("%w: a GroupInfo of another room or cipher suite than asked for", ErrMalformed)
+		return nil, mimi.Refuse("group-info-answer-room", fmt.Errorf("%w: a GroupInfo of another room or cipher suite than asked for", ErrMalformed))
 	}
 	if err := verify(s, r.HubSender.SignatureKey, groupInfoResponseLabel, r.tbs, r.Signature); err != nil {
-		return nil, fmt.Errorf("GroupInfo response: %w", err)
+		return nil, mimi.Refuse("group-info-answer-signature", fmt.Errorf("GroupInfo response: %w", err))
 	}
 	plaintext, err := s.DecryptWithLabel(private, groupInfoSealLabel, []byte(room.String()), r.Sealed)
 	if err != nil {
-		return nil, fmt.Errorf("GroupInfo response: %w", err)
+		return nil, mimi.Refuse("group-info-answer-opens", fmt.Errorf("GroupInfo response: %w", err))
 	}
 	content := &GroupInfoRatchetTreeTBE{}
 	if err := wire.Unmarshal(plaintext, content); err != nil {

@@ -3,6 +3,7 @@ package protocol
 import (
 	"fmt"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
@@ -23,7 +24,7 @@ func (t *FanoutTarget) Wire(c *wire.Codec) {
 	t.Queue.Wire(c)
 	t.TBS.Wire(c)
 	if t.Queue.Domain != t.TBS.Domain() {
-		c.Fail(fmt.Errorf("%w: a queue of another provider than the pseudonym", ErrMalformed))
+		c.Fail(mimi.Refuse("target-domain", fmt.Errorf("%w: a queue of another provider than the pseudonym", ErrMalformed)))
 	}
 }
 
@@ -45,7 +46,7 @@ func (f *MinimalMetadataFanout) Wire(c *wire.Codec) {
 	f.Message.Wire(c)
 	wire.Vector(c, &f.Targets, wire.Struct)
 	if len(f.Targets) == 0 {
-		c.Fail(fmt.Errorf("%w: fan-out to nobody", ErrMalformed))
+		c.Fail(mimi.Refuse("target-missing", fmt.Errorf("%w: fan-out to nobody", ErrMalformed)))
 	}
 }
 

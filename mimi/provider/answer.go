@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
@@ -78,7 +79,8 @@ func (s *Server) writeError(w http.ResponseWriter, log *slog.Logger, err error) 
 	if p.Status >= http.StatusInternalServerError {
 		log.Warn("request failed", "status", p.Status, "err", err)
 	} else {
-		log.Debug("request refused", "status", p.Status, "code", p.Code)
+		log.Info("request refused", "status", p.Status, "code", p.Code, "check", mimi.CheckOf(err))
+		s.cfg.Refused(err)
 	}
 	if wait > 0 {
 		w.Header().Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
@@ -91,6 +93,17 @@ func (s *Server) writeError(w http.ResponseWriter, log *slog.Logger, err error) 
 		body = nil // a Problem is numbers and strings; can't happen
 	}
 	s.write(w, answer{p.Status, protocol.ProblemMediaType, body})
+}
+
+// refused notes a refusal that the protocol has an answer for, with status 200. A
+// request that is merely late for its epoch is not worth a line.
+func (s *Server) refused(ctx context.Context, c call, e protocol.Endpoint, err error) {
+	level := slog.LevelInfo
+	if _, late := errors.AsType[*protocol.WrongEpochError](err); late {
+		level = slog.LevelDebug
+	}
+	s.cfg.Log.Log(ctx, level, "request refused", "peer", c.from, "endpoint", string(e), "check", mimi.CheckOf(err))
+	s.cfg.Refused(err)
 }
 
 func (s *Server) write(w http.ResponseWriter, a answer) {

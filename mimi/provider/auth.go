@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 )
 
@@ -15,30 +16,30 @@ import (
 // (draft-ietf-mimi-protocol-06, section 4.1).
 func (s *Server) authenticate(r *http.Request) (domain string, err error) {
 	if hostname(r.Host) != s.cfg.Domain {
-		return "", refuse(http.StatusMisdirectedRequest, protocol.CodeWrongHost, "The Host header does not name this provider.")
+		return "", mimi.Refuse("peer-host", refuse(http.StatusMisdirectedRequest, protocol.CodeWrongHost, "The Host header does not name this provider."))
 	}
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
-		return "", refuse(http.StatusUnauthorized, protocol.CodeNoCertificate, "Providers authenticate with a TLS client certificate; none was presented.")
+		return "", mimi.Refuse("peer-certificate", refuse(http.StatusUnauthorized, protocol.CodeNoCertificate, "Providers authenticate with a TLS client certificate; none was presented."))
 	}
 	from := r.Header.Values("From")
 	if len(from) == 1 {
 		domain, err = protocol.ParseFrom(from[0])
 	}
 	if len(from) != 1 || err != nil {
-		return "", refuse(http.StatusBadRequest, protocol.CodeBadFrom, "There must be one From header, mimi@ and the domain of the source provider.")
+		return "", mimi.Refuse("peer-from", refuse(http.StatusBadRequest, protocol.CodeBadFrom, "There must be one From header, mimi@ and the domain of the source provider."))
 	}
 	leaf := r.TLS.PeerCertificates[0]
 	// The name must be there itself: a wildcard certificate of a hosting company
 	// must not speak for all the providers under that name.
 	if !slices.ContainsFunc(leaf.DNSNames, func(name string) bool { return strings.EqualFold(name, domain) }) {
-		return "", refuse(http.StatusForbidden, protocol.CodeWrongFrom, "The client certificate has no dNSName that equals the domain in the From header.")
+		return "", mimi.Refuse("peer-name", refuse(http.StatusForbidden, protocol.CodeWrongFrom, "The client certificate has no dNSName that equals the domain in the From header."))
 	}
 	roots, err := s.cfg.Roots(domain)
 	if err != nil {
-		return "", refuse(http.StatusForbidden, protocol.CodeUnknownPeer, "This provider does not federate with the domain in the From header.")
+		return "", mimi.Refuse("peer-barred", refuse(http.StatusForbidden, protocol.CodeUnknownPeer, "This provider does not federate with the domain in the From header."))
 	}
 	if err := s.verifyChain(r.TLS.PeerCertificates, roots); err != nil {
-		return "", refuse(http.StatusForbidden, protocol.CodeUntrusted, "The client certificate does not verify: "+chainFault(err))
+		return "", mimi.Refuse("peer-untrusted", refuse(http.StatusForbidden, protocol.CodeUntrusted, "The client certificate does not verify: "+chainFault(err)))
 	}
 	return domain, nil
 }

@@ -218,6 +218,7 @@ func (s *Server) update(ctx context.Context, c call) (answer, error) {
 		if !ok {
 			return answer{}, err
 		}
+		s.refused(ctx, c, protocol.EndpointUpdate, err)
 		resp = failure
 	}
 	return reply(http.StatusOK, resp)
@@ -238,6 +239,7 @@ func (s *Server) submitMessage(ctx context.Context, c call) (answer, error) {
 		if !ok {
 			return answer{}, err
 		}
+		s.refused(ctx, c, protocol.EndpointSubmitMessage, err)
 		resp = failure
 	}
 	return reply(http.StatusOK, resp)
@@ -263,6 +265,7 @@ func (s *Server) groupInfo(ctx context.Context, c call) (answer, error) {
 		if !ok {
 			return answer{}, err
 		}
+		s.refused(ctx, c, protocol.EndpointGroupInfo, err)
 		resp = failure
 	}
 	return reply(http.StatusOK, resp)
@@ -290,7 +293,7 @@ func (s *Server) notify(ctx context.Context, c call) (answer, error) {
 		return answer{}, err
 	}
 	if room.Domain != c.from {
-		return answer{}, errWrongHub
+		return answer{}, mimi.Refuse("notify-hub", errWrongHub)
 	}
 	if _, err := protocol.ParseFanout(c.body); err != nil {
 		return answer{}, err
@@ -328,7 +331,7 @@ func (s *Server) keyMaterialAnonymous(ctx context.Context, c call) (answer, erro
 	case req.Room.Domain == c.from && req.Target.Domain == s.cfg.Domain:
 		sealed, err = s.cfg.KeyMaterial.KeyMaterial(ctx, c.from, req)
 	default:
-		err = errWrongHub
+		err = mimi.Refuse("key-material-hub", errWrongHub)
 	}
 	if err != nil {
 		return answer{}, err

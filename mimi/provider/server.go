@@ -17,8 +17,8 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 )
 
-// A Config holds what a [Server] needs. All fields but Limits and Limiter are
-// mandatory.
+// A Config holds what a [Server] needs. All fields but Limits, Limiter and Refused
+// are mandatory.
 type Config struct {
 	// Domain of this provider.
 	Domain string
@@ -42,6 +42,8 @@ type Config struct {
 	Limits Limits
 	// Limiter decides on rates; nil for none.
 	Limiter Limiter
+	// Refused is told why a request was refused, to count it; nil for nobody.
+	Refused func(error)
 }
 
 // A Server serves this provider's endpoints. It is an [http.Handler]; requests
@@ -66,6 +68,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("provider: Clock and Log are needed")
 	}
 	cfg.Limits = cfg.Limits.withDefaults()
+	if cfg.Refused == nil {
+		cfg.Refused = func(error) {}
+	}
 	return &Server{cfg: cfg, gate: newGate(cfg.Limits)}, nil
 }
 

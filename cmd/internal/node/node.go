@@ -26,7 +26,8 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/provider"
 )
 
-// Config is what a node works with. All fields but Faults are mandatory.
+// Config is what a node works with. All fields but Faults and Refused are
+// mandatory.
 type Config struct {
 	// Settings must be valid.
 	Settings config.Config
@@ -37,6 +38,8 @@ type Config struct {
 	Clock  mimi.Clock
 	Log    *slog.Logger
 	Faults client.Faults
+	// Refused counts refusals by the code of the check; nil for nobody.
+	Refused func(check string)
 }
 
 // A Node is the MIMI side of a gateway.
@@ -58,7 +61,11 @@ const cipherSuite = suite.X25519AES128
 // New reads the certificates and puts the parts together. Nothing runs before
 // [Node.Start].
 func New(cfg Config) (*Node, error) {
+	if cfg.Refused == nil {
+		cfg.Refused = func(string) {}
+	}
 	n := &Node{cfg: cfg, failed: make(chan error, 1)}
+	refused := func(err error) { n.cfg.Refused(CheckOf(err)) }
 	trust, err := loadTrust(&cfg.Settings)
 	if err != nil {
 		return nil, err
@@ -85,7 +92,7 @@ func New(cfg Config) (*Node, error) {
 		Domain: domain, Suite: s, Store: cfg.Store.Client(),
 		Packages: people, Replays: people, KeyPackages: people, Privates: people, Nonces: people, Pseudonyms: people, Pins: people,
 		Hub: hubs{n}, OwnHub: n.hub, Peers: n.peers, People: cfg.People, Sink: cfg.Sink,
-		Clock: cfg.Clock, Random: rand.Reader, Log: cfg.Log, Faults: cfg.Faults,
+		Clock: cfg.Clock, Random: rand.Reader, Log: cfg.Log, Faults: cfg.Faults, Refused: refused,
 		Limits: client.Limits{
 			Users: uint32(cfg.Settings.Limits.RoomParticipants), AccountRooms: cfg.Settings.Limits.RoomsPerUser, //nolint:gosec // validated
 			Requests: cfg.Settings.Limits.ConnectionRequests, Sets: cfg.Settings.Limits.KeyPackageSets,
@@ -100,7 +107,7 @@ func New(cfg Config) (*Node, error) {
 			PerPeer: cfg.Settings.Limits.PeerRequests, Total: cfg.Settings.Limits.Requests, Connections: cfg.Settings.Limits.Connections,
 			BodyBytes: cfg.Settings.Limits.BodyBytes, RequestTime: cfg.Settings.Limits.RequestTimeout,
 		},
-		Limiter: provider.NewTokenBuckets(cfg.Clock, provider.DefaultRates()),
+		Limiter: provider.NewTokenBuckets(cfg.Clock, provider.DefaultRates()), Refused: refused,
 	})
 	return n, err
 }

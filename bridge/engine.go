@@ -6,6 +6,8 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 	"github.com/mimi-gateway/mimi-gateway/mimi/content"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
 )
 
 // An Engine acts in MIMI for the people of this homeserver. It is a
@@ -16,6 +18,7 @@ type Engine interface {
 	Accounts
 	Connections
 	Rooms
+	Links
 	Messages
 }
 
@@ -43,8 +46,21 @@ type Rooms interface {
 	Kick(ctx context.Context, account, room, user mimi.URI) error
 	Leave(ctx context.Context, account, room mimi.URI) error
 	Join(ctx context.Context, account, room mimi.URI) error
+	JoinPseudonymously(ctx context.Context, account, room mimi.URI) error
+	Identify(ctx context.Context, account, room mimi.URI) error
+	Loosen(ctx context.Context, account, room mimi.URI, requirement identity.LinkRequirement) error
+	SetTopic(ctx context.Context, account, room mimi.URI, topic string) error
+	SetAvatar(ctx context.Context, account, room mimi.URI, avatar *rules.Avatar) error
 	Rename(ctx context.Context, account, room mimi.URI, name string) error
 	Room(ctx context.Context, room mimi.URI) (*client.RoomInfo, error)
+}
+
+// Links let people enter rooms without being added.
+type Links interface {
+	MakeLink(ctx context.Context, account, room mimi.URI, opts client.LinkOptions) (*client.Link, error)
+	Links(ctx context.Context, account, room mimi.URI) ([]*client.Link, error)
+	RevokeLink(ctx context.Context, account, room mimi.URI, id string) error
+	JoinLink(ctx context.Context, account mimi.URI, text string, opts client.JoinOptions) (room mimi.URI, err error)
 }
 
 // Messages go to rooms.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 	"github.com/mimi-gateway/mimi-gateway/mimi/content"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
 )
 
 const (
@@ -38,6 +41,7 @@ type engine struct {
 	contacts         []*client.Contact
 	requests         []*client.Request
 	rooms            map[mimi.URI]*client.RoomInfo
+	links            []*client.Link
 	// sent are messages by room and source.
 	sent map[string]*sent
 	// log is what was asked for, in order.
@@ -310,6 +314,109 @@ func (e *engine) Join(_ context.Context, account, room mimi.URI) error {
 		}
 	}
 	return client.ErrNotMember
+}
+
+func (e *engine) JoinPseudonymously(ctx context.Context, account, room mimi.URI) error {
+	e.mu.Lock()
+	err := e.call("JoinPseudonymously", account, room)
+	e.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return e.Join(ctx, account, room)
+}
+
+func (e *engine) Identify(_ context.Context, account, room mimi.URI) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.call("Identify", account, room)
+}
+
+func (e *engine) Loosen(_ context.Context, account, room mimi.URI, requirement identity.LinkRequirement) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("Loosen", account, room, requirement); err != nil {
+		return err
+	}
+	e.rooms[room].Requirement = requirement
+	return nil
+}
+
+func (e *engine) SetTopic(_ context.Context, account, room mimi.URI, topic string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("SetTopic", account, room, topic); err != nil {
+		return err
+	}
+	e.rooms[room].Topic = topic
+	return nil
+}
+
+func (e *engine) SetAvatar(_ context.Context, account, room mimi.URI, avatar *rules.Avatar) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("SetAvatar", account, room, avatar != nil); err != nil {
+		return err
+	}
+	e.rooms[room].Avatar = avatar
+	return nil
+}
+
+// MakeLink makes a link with an ID and no secret.
+func (e *engine) MakeLink(_ context.Context, account, room mimi.URI, opts client.LinkOptions) (*client.Link, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("MakeLink", account, room, opts.Uses, opts.Lifetime); err != nil {
+		return nil, err
+	}
+	made := time.UnixMilli(1_800_000_000_000).UTC()
+	l := &client.Link{
+		ID: fmt.Sprintf("%08x", len(e.links)), Account: account, Room: room, Made: made,
+		NotAfter: made.Add(max(opts.Lifetime, time.Hour)), Uses: max(opts.Uses, 1),
+	}
+	e.links = append(e.links, l)
+	return l, nil
+}
+
+func (e *engine) Links(_ context.Context, account, room mimi.URI) (out []*client.Link, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, l := range e.links {
+		if l.Account == account && l.Room == room {
+			out = append(out, l)
+		}
+	}
+	return out, e.call("Links", account, room)
+}
+
+func (e *engine) RevokeLink(_ context.Context, account, room mimi.URI, id string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("RevokeLink", account, room, id); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(e.links, func(l *client.Link) bool { return l.Account == account && l.Room == room && l.ID == id })
+	if i < 0 {
+		return client.ErrNoLink
+	}
+	e.links = slices.Delete(e.links, i, i+1)
+	return nil
+}
+
+// JoinLink takes the address of a room for a link to it.
+func (e *engine) JoinLink(_ context.Context, account mimi.URI, text string, opts client.JoinOptions) (mimi.URI, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("JoinLink", account, text, opts.Pseudonymous); err != nil {
+		return mimi.URI{}, err
+	}
+	base, _, _ := strings.Cut(text, "#")
+	room, err := mimi.ParseURIKind(base, mimi.KindRoom)
+	if err != nil {
+		return mimi.URI{}, client.ErrLinkForm
+	}
+	e.add(e.rooms[room], account, false, client.LeafJoined)
+	return room, nil
 }
 
 func (e *engine) Rename(_ context.Context, account, room mimi.URI, name string) error {

@@ -81,6 +81,11 @@ func (c *Client) applied(ctx context.Context, r *room, result *mls.CommitResult,
 	if err != nil {
 		return err
 	}
+	if next.Newest() != before.Newest() {
+		if err := c.linksDie(ctx, r, accepted, t); err != nil {
+			return err
+		}
+	}
 	added, opened, err := c.added(ctx, r, view, accepted, t)
 	if err != nil {
 		return err
@@ -91,7 +96,10 @@ func (c *Client) applied(ctx context.Context, r *room, result *mls.CommitResult,
 	if err := c.tellMembers(ctx, r, actor, added, removed, accepted, t); err != nil {
 		return err
 	}
-	if err := c.renamed(ctx, r, before, actor, accepted, t); err != nil {
+	if err := c.described(ctx, r, before, view, actor, accepted, t); err != nil {
+		return err
+	}
+	if err := c.loosened(ctx, r, before, actor, accepted, t); err != nil {
 		return err
 	}
 	if view.External {
@@ -275,7 +283,7 @@ func (c *Client) added(ctx context.Context, r *room, view *mls.CommitView, accep
 			return nil, nil, err
 		}
 		m.CommittedBy = uint32(view.Committer)
-		if link == nil {
+		if link == nil && !r.hidden(i) {
 			if err := c.tell(ctx, t, &Event{
 				Kind: EventAlert, Time: accepted, Room: r.uri(), Actor: c.person(r, view.Committer), Reason: ReasonQuarantine,
 			}); err != nil {
@@ -291,7 +299,7 @@ func (c *Client) added(ctx context.Context, r *room, view *mls.CommitView, accep
 		}
 		opened = append(opened, link)
 		if _, resync := view.Before.Member(a.Index); !resync || len(view.Removed) == 0 || !view.External {
-			people = append(people, c.personOf(m))
+			people = append(people, c.personOf(r, m))
 		}
 	}
 	for _, u := range view.Updated {
@@ -304,26 +312,6 @@ func (c *Client) added(ctx context.Context, r *room, view *mls.CommitView, accep
 	}
 	_, err = c.reopen(ctx, r)
 	return people, opened, err
-}
-
-// renamed tells of a new name of the room.
-func (c *Client) renamed(ctx context.Context, r *room, before *mmr.Room, actor Person, accepted time.Time, t *told) error {
-	if r.public().Metadata() == nil || before.Metadata() != nil && string(before.Metadata().Ciphertext) == string(r.public().Metadata().Ciphertext) {
-		return nil
-	}
-	name, err := r.name()
-	if err != nil {
-		c.cfg.Log.WarnContext(ctx, "room name does not open", "room", r.uri(), "err", err)
-		return nil
-	}
-	if old := string(r.record.Secret); old == name {
-		return nil
-	}
-	r.record.Secret = []byte(name)
-	if err := c.cfg.Store.PutRoom(ctx, r.record); err != nil {
-		return err
-	}
-	return c.tell(ctx, t, &Event{Kind: EventRoom, Time: accepted, Room: r.uri(), Actor: actor, Name: name})
 }
 
 // answered looks for the answer to an account's connection request in an external

@@ -122,6 +122,12 @@ type Limits struct {
 	// Sets is how many KeyPackage sets may be made for one contact in SetPeriod.
 	Sets      int
 	SetPeriod time.Duration
+	// Links is how many join links to a room an account may have, LinkUses how many
+	// people one may let in, LinkLife how long one lives where nothing else is said,
+	// and MaxLinkLife how long at most.
+	Links                 int
+	LinkUses              uint32
+	LinkLife, MaxLinkLife time.Duration
 }
 
 // DefaultLimits returns the limits that apply where a Config says nothing.
@@ -143,6 +149,10 @@ func DefaultLimits() Limits {
 		AccountRooms:   1000,
 		Sets:           20,
 		SetPeriod:      time.Hour,
+		Links:          20,
+		LinkUses:       1000,
+		LinkLife:       7 * 24 * time.Hour,
+		MaxLinkLife:    90 * 24 * time.Hour,
 	}
 }
 
@@ -199,7 +209,7 @@ func (l *Limits) complete() {
 	d := DefaultLimits()
 	for have, def := range map[*int]int{
 		&l.Rooms: d.Rooms, &l.Attempts: d.Attempts, &l.ProfileMembers: d.ProfileMembers, &l.Sets: d.Sets,
-		&l.Requests: d.Requests, &l.AccountRooms: d.AccountRooms,
+		&l.Requests: d.Requests, &l.AccountRooms: d.AccountRooms, &l.Links: d.Links,
 	} {
 		if *have == 0 {
 			*have = def
@@ -208,13 +218,16 @@ func (l *Limits) complete() {
 	for have, def := range map[*time.Duration]time.Duration{
 		&l.Call: d.Call, &l.CatchUp: d.CatchUp, &l.Send: d.Send, &l.Backoff: d.Backoff, &l.MaxBackoff: d.MaxBackoff,
 		&l.RemovalStep: d.RemovalStep, &l.MaxRemoval: d.MaxRemoval, &l.Memory: d.Memory, &l.SetPeriod: d.SetPeriod,
+		&l.LinkLife: d.LinkLife, &l.MaxLinkLife: d.MaxLinkLife,
 	} {
 		if *have == 0 {
 			*have = def
 		}
 	}
-	if l.Users == 0 {
-		l.Users = d.Users
+	for have, def := range map[*uint32]uint32{&l.Users: d.Users, &l.LinkUses: d.LinkUses} {
+		if *have == 0 {
+			*have = def
+		}
 	}
 }
 

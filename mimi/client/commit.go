@@ -33,6 +33,18 @@ func (e *errAgain) Error() string {
 // build says what is in it; it is called again, on the room as it is then, if
 // another commit was first.
 func (c *Client) commit(ctx context.Context, uri, account mimi.URI, build func(ctx context.Context, r *room, own *Leaf) (*mls.CommitOptions, error)) error {
+	return c.attempt(ctx, uri, account, func(r *room, own *Leaf) error {
+		opts, err := build(ctx, r, own)
+		if err != nil {
+			return err
+		}
+		return c.commitNow(ctx, r, own, opts)
+	})
+}
+
+// attempt runs f on a room in which an account takes part, and again, on the room as
+// it is then, if that fails with an errAgain.
+func (c *Client) attempt(ctx context.Context, uri, account mimi.URI, f func(r *room, own *Leaf) error) error {
 	for range c.cfg.Limits.Attempts {
 		err := c.withRoom(ctx, uri, func(r *room) error {
 			if err := c.settleRoom(ctx, r); err != nil {
@@ -42,11 +54,7 @@ func (c *Client) commit(ctx context.Context, uri, account mimi.URI, build func(c
 			if err != nil {
 				return err
 			}
-			opts, err := build(ctx, r, own)
-			if err != nil {
-				return err
-			}
-			return c.commitNow(ctx, r, own, opts)
+			return f(r, own)
 		})
 		again, ok := errors.AsType[*errAgain](err)
 		if !ok {
@@ -59,6 +67,15 @@ func (c *Client) commit(ctx context.Context, uri, account mimi.URI, build func(c
 		}
 	}
 	return ErrBusy
+}
+
+// commitPending commits what is pending in a room that is locked.
+func (c *Client) commitPending(ctx context.Context, r *room, own *Leaf) error {
+	opts, err := c.pendingOptions(r)
+	if err != nil {
+		return err
+	}
+	return c.commitNow(ctx, r, own, opts)
 }
 
 // commitNow makes a commit in a room that is locked, and gets it accepted.
@@ -169,11 +186,22 @@ func (c *Client) merge(ctx context.Context, r *room, pending *mls.PendingCommit,
 // the hub could not be reached, and goes on with what was not finished.
 func (c *Client) settle(ctx context.Context, uri mimi.URI) {
 	rejoins := false
+	var joins *Leaf // by a link
 	err := c.withRoom(ctx, uri, func(r *room) error {
+		entering := r.entering()
 		err := c.settleRoom(ctx, r)
 		rejoins = len(r.former) > 0
+		if entering != nil && r.record.Kind == RoomGroup && !rejoins && r.own[entering.Account] == nil {
+			joins = entering
+		}
 		return err
 	})
+	if joins != nil {
+		if err := c.notJoined(ctx, joins); err != nil && ctx.Err() == nil {
+			c.cfg.Log.WarnContext(ctx, "could not tell of a join that failed", "room", uri, "err", err)
+		}
+		return
+	}
 	_, again := errors.AsType[*errAgain](err)
 	if err != nil && !again && !errors.Is(err, ErrNotMember) && ctx.Err() == nil {
 		c.cfg.Log.WarnContext(ctx, "a commit has no answer yet, will try again", "room", uri, "err", err)

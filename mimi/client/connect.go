@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
@@ -105,7 +104,9 @@ func (c *Client) ask(ctx context.Context, account mimi.URI, pkg *connection.Veri
 		return nil, err
 	}
 	contact.Room, secret.Asked = r.uri(), outgoing
-	if err := c.registerCode(ctx, r, outgoing.JoiningCode, nil, c.cfg.Clock.Now().Add(connection.RequestLifetime), 1); err != nil {
+	if err := c.registerCode(ctx, r, 0, &protocol.JoinCodeRegistration{
+		CodeHash: protocol.HashJoiningCode(outgoing.JoiningCode.Bytes()), NotAfter: c.cfg.Clock.Now().Add(connection.RequestLifetime), Uses: 1,
+	}); err != nil {
 		return nil, err
 	}
 	if secret.unsent, err = mls.Marshal(&protocol.ConnectionRequest{
@@ -166,30 +167,6 @@ func (c *Client) resendRequest(ctx context.Context, uri mimi.URI) {
 		c.cfg.Log.WarnContext(ctx, "a connection request is not sent yet, will try again", "room", uri, "err", err)
 		c.later(uri, c.cfg.Limits.MaxBackoff/4, c.resendRequest)
 	}
-}
-
-// registerCode makes a joining code of a room valid at its hub.
-func (c *Client) registerCode(ctx context.Context, r *room, code suite.Secret, bundle []byte, notAfter time.Time, uses uint32) error {
-	registration := &protocol.JoinCodeRegistration{
-		Room: r.uri(), CodeHash: protocol.HashJoiningCode(code.Bytes()), Bundle: bundle, NotAfter: notAfter, Uses: uses,
-	}
-	own := r.group.OwnLeaves()
-	if len(own) == 0 {
-		return ErrNotMember
-	}
-	key, ok := r.group.SignatureKey(own[0])
-	if !ok {
-		return ErrNotMember
-	}
-	if err := registration.Sign(r.suite, key); err != nil {
-		return err
-	}
-	call, cancel := c.call(ctx)
-	defer cancel()
-	if err := c.cfg.Hub.JoinCode(call, registration); err != nil {
-		return fmt.Errorf("client: register a joining code: %w", err)
-	}
-	return nil
 }
 
 // ConnectionPackage answers who wants to ask for a connection with a user here. It

@@ -80,7 +80,7 @@ func (c *Client) newRoom(ctx context.Context, account mimi.URI, kind RoomKind, p
 		return nil, fmt.Errorf("client: make a room: %w", err)
 	}
 	err = c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
-		if err := c.cfg.Store.PutRoom(ctx, r.record); err != nil {
+		if err := c.remember(ctx, r); err != nil {
 			return err
 		}
 		if err := c.save(ctx, r); err != nil {
@@ -111,7 +111,7 @@ func (c *Client) createGroup(ctx context.Context, r *room, me *leaf, policy iden
 	}); err != nil {
 		return nil, err
 	}
-	key, err := c.ownEntry(r, me, policy)
+	key, err := c.ownEntry(r, me, policy, false)
 	if err != nil {
 		return nil, err
 	}
@@ -135,10 +135,10 @@ func (c *Client) createGroup(ctx context.Context, r *room, me *leaf, policy iden
 }
 
 // ownEntry wraps the link key of a leaf of one's own for the members of a room, or
-// returns nil where the policy forbids that. Nobody can ever open the link then: its
-// key is random, and is not kept.
-func (c *Client) ownEntry(r *room, me *leaf, policy identity.MinimalMetadataPolicy) (*identity.EncryptedIdentityLinkKey, error) {
-	if policy.Requirement == identity.Forbidden {
+// returns nil where the account wants that, or the policy. Nobody can ever open the
+// link then: its key is random, and is not kept.
+func (c *Client) ownEntry(r *room, me *leaf, policy identity.MinimalMetadataPolicy, pseudonymous bool) (*identity.EncryptedIdentityLinkKey, error) {
+	if pseudonymous || policy.Requirement == identity.Forbidden {
 		return nil, nil
 	}
 	return me.identity.Wrap(r.suite, identity.GroupID(r.uri()), r.ring.Newest(), c.cfg.Random)
@@ -185,32 +185,6 @@ func (c *Client) groupExtensions(r *room, me *leaf, policy *identity.MinimalMeta
 	}
 	app, err := dictionary.Extension()
 	return mls.Extensions{requiredExtension, senders, app}, err
-}
-
-// sealMetadata encrypts what a room is called for its members.
-func (c *Client) sealMetadata(r *room, key identity.WrapperKey, metadata *rules.RoomMetadata) (*identity.EncryptedRoomMetadata, error) {
-	plaintext, err := rules.Encode(metadata)
-	if err != nil {
-		return nil, fmt.Errorf("client: room metadata: %w", err)
-	}
-	return key.SealMetadata(r.suite, identity.GroupID(r.uri()), plaintext, c.cfg.Random)
-}
-
-// name returns the room's name as its members see it, or "" if there is none.
-func (r *room) name() (string, error) {
-	sealed := r.public().Metadata()
-	if sealed == nil {
-		return "", nil
-	}
-	plaintext, err := r.ring.OpenMetadata(r.suite, r.public().GroupID(), sealed)
-	if err != nil {
-		return "", fmt.Errorf("client: room name: %w", err)
-	}
-	metadata, err := rules.Decode[rules.RoomMetadata](plaintext)
-	if err != nil {
-		return "", fmt.Errorf("client: room name: %w", err)
-	}
-	return metadata.Name, nil
 }
 
 // publicGroupInfo is what the hub is told of a room with these keys.

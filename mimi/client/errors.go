@@ -46,6 +46,34 @@ var (
 	ErrQuarantine = errors.New("client: the room has members whose identity could not be verified")
 	// ErrTooManyRooms reports an account that is in as many rooms as it may be.
 	ErrTooManyRooms = errors.New("client: you are in too many rooms; leave one first")
+	// ErrLinkForm reports a text that is no join link, or a link that was not made for
+	// the room that it names.
+	ErrLinkForm = errors.New("client: this is not a join link, or not a whole one")
+	// ErrLinkDead reports a join link that has expired, is used up, or has died because
+	// somebody was removed. The hub does not say which.
+	ErrLinkDead = errors.New("client: the join link does not work any more")
+	// ErrLinkRemoval reports a join link that is about to die: somebody is being
+	// removed.
+	ErrLinkRemoval = errors.New("client: somebody is being removed from the room, and the join link dies with that")
+	// ErrLinkOptions reports a join link that is to live too long, or to be used too
+	// often.
+	ErrLinkOptions = errors.New("client: a join link can't live so long, or be used so often")
+	// ErrTooManyLinks reports an account that has made as many links to a room as it
+	// may.
+	ErrTooManyLinks = errors.New("client: you have too many join links to this room; revoke one first")
+	// ErrNoLink reports a link of one's own that is not there, or not any more.
+	ErrNoLink = errors.New("client: no such join link")
+	// ErrLinkStays reports a link that its hub does not withdraw.
+	ErrLinkStays = errors.New("client: the hub of the room does not withdraw join links")
+	// ErrLinksOnly reports an invitation to a room that people enter by link alone.
+	ErrLinksOnly = errors.New("client: people enter this room by link alone")
+	// ErrNotPseudonymous reports a room that wants to know who is in it.
+	ErrNotPseudonymous = errors.New("client: the members of this room see who is in it")
+	// ErrPseudonymous reports what an account cannot do while its identity is not
+	// shown to the room.
+	ErrPseudonymous = errors.New("client: your identity is not shown in this room")
+	// ErrFull reports a room that has as many participants as it may have.
+	ErrFull = errors.New("client: the room is full")
 	// ErrStopped reports a client that is stopping.
 	ErrStopped = errors.New("client: stopping")
 )

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 )
 
 // An EventKind says what an [Event] reports.
@@ -28,6 +29,9 @@ const (
 	// EventInvited: Actor added Account to Room. Nothing is sent for Account
 	// before [Client.Join]; [Client.Leave] declines.
 	EventInvited EventKind = "invited"
+	// EventJoined: Account has entered Room by a link of its own accord. The truth is
+	// in [Client.Room].
+	EventJoined EventKind = "joined"
 	// EventMembers: Actor added Added to, or removed Removed from Room; who left by
 	// themselves is Actor too. The truth is in [Client.Room].
 	EventMembers EventKind = "members"
@@ -36,6 +40,9 @@ const (
 	EventGone EventKind = "gone"
 	// EventRoom: the name of Room is Name now.
 	EventRoom EventKind = "room"
+	// EventPolicy: Requirement says now whose identity the members of Room see. Actor
+	// has changed it.
+	EventPolicy EventKind = "policy"
 	// EventMessage: Actor sent Content, whose message id is Message, in Room.
 	EventMessage EventKind = "message"
 	// EventName: Peer has told the members of Room that its display name is
@@ -55,6 +62,8 @@ type Person struct {
 	Pseudonym mimi.URI `json:"pseudonym,omitzero"`
 	// Local says that the person has an account here.
 	Local bool `json:"local,omitzero"`
+	// Hidden says that the person does not show who they are, as the room allows.
+	Hidden bool `json:"hidden,omitzero"`
 }
 
 // A Reason is a code for something that went wrong. The Matrix side has a
@@ -68,6 +77,12 @@ const (
 	ReasonWrongPerson Reason = "wrong-person"
 	// ReasonExpired: a request was not answered in time.
 	ReasonExpired Reason = "expired"
+	// ReasonLinkDied: the join links of Account to Room, which is called Name, do not
+	// work any more, because somebody was removed from it.
+	ReasonLinkDied Reason = "link-died"
+	// ReasonLinkFailed: Account did not get into a room by a link, when the answer of
+	// its hub was late.
+	ReasonLinkFailed Reason = "link-failed"
 	// ReasonRoomGone: the room that a request or invitation was for is gone.
 	ReasonRoomGone Reason = "room-gone"
 	// ReasonQuarantine: the identity link of a member of the room does not open.
@@ -104,6 +119,8 @@ type Event struct {
 	Content []byte   `json:"content,omitempty"`
 	Name    string   `json:"name,omitempty"`
 	Reason  Reason   `json:"reason,omitempty"`
+
+	Requirement identity.LinkRequirement `json:"requirement,omitempty"`
 }
 
 // A Ref names a connection request: its request_ref (mmr-profile.md, section 4).

@@ -74,11 +74,7 @@ func (f Faults) aad(r *room) mls.AuthenticatedData {
 	if !f.PlaintextName {
 		return mls.AuthenticatedData{}
 	}
-	name, err := r.name()
-	if err != nil {
-		return mls.AuthenticatedData{}
-	}
-	return mls.AuthenticatedData{Rest: []byte(name)}
+	return mls.AuthenticatedData{Rest: []byte(r.shown().Name)}
 }
 
 func (f Faults) messages(e *Event) []*Event {

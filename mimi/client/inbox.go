@@ -195,7 +195,7 @@ func (c *Client) received(ctx context.Context, r *room, m *mls.ApplicationMessag
 		return nil // the leave that follows says it all
 	}
 	for _, e := range c.cfg.Faults.messages(&Event{
-		Kind: EventMessage, Time: accepted, Room: r.uri(), Actor: c.personOf(member), Message: got.ID[:], Content: m.Data,
+		Kind: EventMessage, Time: accepted, Room: r.uri(), Actor: c.personOf(r, member), Message: got.ID[:], Content: m.Data,
 	}) {
 		if err := c.tell(ctx, t, e); err != nil {
 			return err

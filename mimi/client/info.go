@@ -15,10 +15,14 @@ import (
 type RoomInfo struct {
 	Room mimi.URI
 	Kind RoomKind
-	// Name is empty in connection rooms.
-	Name    string
-	Epoch   uint64
-	Members []RoomMember
+	// Name, Topic and Avatar are what members have said the room is. They are empty
+	// in connection rooms; a room may have no avatar.
+	Name, Topic string
+	Avatar      *rules.Avatar
+	// Requirement says whose identity the members see.
+	Requirement identity.LinkRequirement
+	Epoch       uint64
+	Members     []RoomMember
 }
 
 // A RoomMember is a user of a room, with one leaf or more.
@@ -39,11 +43,12 @@ type RoomMember struct {
 func (c *Client) Room(ctx context.Context, uri mimi.URI) (*RoomInfo, error) {
 	info := &RoomInfo{Room: uri}
 	err := c.withRoom(ctx, uri, func(r *room) error {
-		name, err := r.name()
-		if err != nil {
-			name = string(r.record.Secret)
+		shown := r.shown()
+		info.Kind, info.Name, info.Topic, info.Epoch = r.record.Kind, shown.Name, shown.Subject, r.group.Epoch()
+		info.Requirement, info.Avatar = r.public().Policy().Requirement, nil
+		if avatar, err := rules.ParseAvatar(shown.Avatar); err == nil {
+			info.Avatar = avatar // one that would have to be fetched is not shown
 		}
-		info.Kind, info.Name, info.Epoch = r.record.Kind, name, r.group.Epoch()
 		info.Members = nil
 		for _, i := range r.public().Leaves() {
 			m, ok := r.members[i]
@@ -51,7 +56,7 @@ func (c *Client) Room(ctx context.Context, uri mimi.URI) (*RoomInfo, error) {
 				continue
 			}
 			member := RoomMember{
-				Person: c.personOf(m), Client: m.Client,
+				Person: c.personOf(r, m), Client: m.Client,
 				Admin:   r.public().State().Role(m.UserPseudonym) == rules.RoleAdmin,
 				Expired: !m.NotAfter.IsZero() && c.cfg.Clock.Now().After(m.NotAfter),
 			}

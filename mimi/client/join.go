@@ -56,7 +56,7 @@ func (c *Client) joinConnection(ctx context.Context, account mimi.URI, request *
 	if err := r.allRows(before); err != nil {
 		return nil, err
 	}
-	return r, c.enter(ctx, r, me, info, nil, mls.SafeAAD{response}, func(ctx context.Context) error {
+	return r, c.enter(ctx, r, me, info, entrance{aad: mls.SafeAAD{response}}, func(ctx context.Context) error {
 		return c.accepted(ctx, r, account, request, &keys)
 	})
 }
@@ -135,12 +135,20 @@ func (c *Client) inspect(ctx context.Context, r *room, info *protocol.GroupInfoR
 	return public, opened, nil
 }
 
-// enter joins a room by an external Commit. resync is the own leaf that it
-// replaces, or nil. before is called at the start of the transaction that stores the
+// An entrance says how a leaf enters a room.
+type entrance struct {
+	// resync is the own leaf that it replaces, or nil.
+	resync *mls.LeafIndex
+	// pseudonymous leaves out the entry that shows who it is.
+	pseudonymous bool
+	aad          mls.SafeAAD
+}
+
+// enter joins a room by an external Commit. before is called at the start of the transaction that stores the
 // Commit, which is before the hub sees it: a crash from there on ends in the room all the
 // same. [Client.entered] does what follows.
-func (c *Client) enter(ctx context.Context, r *room, me *leaf, info *protocol.GroupInfoRatchetTreeTBE, resync *mls.LeafIndex, aad mls.SafeAAD, before func(ctx context.Context) error) error {
-	opts, err := c.externalOptions(r, me, info, resync, aad)
+func (c *Client) enter(ctx context.Context, r *room, me *leaf, info *protocol.GroupInfoRatchetTreeTBE, how entrance, before func(ctx context.Context) error) error {
+	opts, err := c.externalOptions(r, me, info, how)
 	if err != nil {
 		return err
 	}
@@ -184,9 +192,9 @@ func (r *room) allRows(public *mmr.Room) error {
 
 // externalOptions says what is in an external Commit: the join PSK, the own entry
 // for the table and, unless it is a resync, the place in the participant list.
-func (c *Client) externalOptions(r *room, me *leaf, info *protocol.GroupInfoRatchetTreeTBE, resync *mls.LeafIndex, aad mls.SafeAAD) (*mls.ExternalOptions, error) {
+func (c *Client) externalOptions(r *room, me *leaf, info *protocol.GroupInfoRatchetTreeTBE, how entrance) (*mls.ExternalOptions, error) {
 	newest := r.ring.Newest()
-	own, err := me.identity.Wrap(r.suite, identity.GroupID(r.uri()), newest, c.cfg.Random)
+	own, err := c.ownEntry(r, me, r.public().Policy(), how.pseudonymous)
 	if err != nil {
 		return nil, err
 	}
@@ -195,16 +203,16 @@ func (c *Client) externalOptions(r *room, me *leaf, info *protocol.GroupInfoRatc
 		return nil, err
 	}
 	opts := &mls.ExternalOptions{
-		Leaf: me.params, Resync: resync, GroupInfo: r.groupInfos,
+		Leaf: me.params, Resync: how.resync, GroupInfo: r.groupInfos,
 		PSKs: []mls.PreSharedKeyID{{Type: mls.PSKExternal, ID: identity.JoinPSKID(newest.Generation)}},
-		AAD:  mls.AuthenticatedData{Safe: append(mls.SafeAAD{item}, aad...)},
+		AAD:  mls.AuthenticatedData{Safe: append(mls.SafeAAD{item}, how.aad...)},
 	}
 	for _, p := range info.PendingProposals {
 		if body := p.Proposal.PublicMessage.Content.Proposal; body != nil && body.Type() == mls.ProposalSelfRemove {
 			opts.SelfRemoves = append(opts.SelfRemoves, p.Proposal.PublicMessage)
 		}
 	}
-	if resync != nil {
+	if how.resync != nil {
 		return opts, nil
 	}
 	update, err := rules.ParticipantListUpdate{
@@ -245,7 +253,8 @@ func (c *Client) entered(ctx context.Context, r *room, result *mls.CommitResult,
 	}
 	joined := *own
 	joined.Index, joined.State = uint32(result.Committer), LeafJoined
-	if f, ok := r.former[own.Account]; ok {
+	f, resync := r.former[own.Account]
+	if resync {
 		joined.State, joined.AddedBy = f.state, f.addedBy
 		if err := c.rejoined(ctx, r, f, t); err != nil {
 			return err
@@ -264,6 +273,9 @@ func (c *Client) entered(ctx context.Context, r *room, result *mls.CommitResult,
 		}
 	}
 	for _, i := range next.Leaves() {
+		if tbs, ok := next.Leaf(i); ok && r.members[i] != nil && r.members[i].ClientPseudonym == tbs.ClientPseudonym {
+			continue // colleagues have seen it before
+		}
 		m, _, err := c.openLeaf(ctx, r, i, identity.LeafInTree(c.cfg.Clock.Now()))
 		if err != nil {
 			return err
@@ -272,10 +284,28 @@ func (c *Client) entered(ctx context.Context, r *room, result *mls.CommitResult,
 			return err
 		}
 	}
-	if r.record.Kind == RoomConnection {
-		return c.connected(ctx, r, own.Account, t)
+	if next.Newest() != before.Newest() {
+		if err := c.linksDie(ctx, r, c.cfg.Clock.Now(), t); err != nil {
+			return err
+		}
 	}
-	return nil
+	switch {
+	case r.record.Kind == RoomConnection:
+		return c.connected(ctx, r, own.Account, t)
+	case resync:
+		return c.redescribed(ctx, r, t)
+	}
+	return c.joined(ctx, r, own.Account, t)
+}
+
+// joined tells an account that it has entered a room by a link.
+func (c *Client) joined(ctx context.Context, r *room, account mimi.URI, t *told) error {
+	if err := c.remember(ctx, r); err != nil {
+		return err
+	}
+	uri := r.uri()
+	t.then(func(ctx context.Context) { c.sendProfile(ctx, account, uri) })
+	return c.tell(ctx, t, &Event{Kind: EventJoined, Time: c.cfg.Clock.Now(), Account: account, Room: uri, Name: r.shown().Name})
 }
 
 // connected tells an account that it has entered the connection room of somebody
@@ -309,8 +339,16 @@ func (c *Client) connected(ctx context.Context, r *room, account mimi.URI, t *to
 	})
 }
 
-// notEntered forgets a room whose hub did not let the account in.
+// notEntered forgets a room whose hub did not let the account in, unless others here
+// are in it.
 func (c *Client) notEntered(ctx context.Context, r *room, own *Leaf) error {
+	delete(r.own, own.Account)
+	if len(r.own) > 0 {
+		r.group.Discard()
+		return c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+			return errors.Join(c.cfg.Store.DeleteLeaf(ctx, r.uri(), own.Account), c.save(ctx, r))
+		})
+	}
 	return c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
 		contact, err := c.contactIn(ctx, r.uri(), own.Account)
 		if err == nil {

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -18,6 +17,14 @@ import (
 // Invite adds a person to a group: a contact of the account, or another account
 // here.
 func (c *Client) Invite(ctx context.Context, account, uri, user mimi.URI) error {
+	if err := c.withRoom(ctx, uri, func(r *room) error {
+		if own, err := r.speaker(account); err == nil {
+			return r.mayInvite(own)
+		}
+		return nil // the commit says why not
+	}); err != nil {
+		return err
+	}
 	set, err := c.fetch(ctx, account, uri, user)
 	if err != nil {
 		return err
@@ -58,10 +65,15 @@ func (c *Client) addition(r *room, set []keymaterial.Checked) (*mls.CommitOption
 	}
 	opts := &mls.CommitOptions{AllPending: true}
 	var aad identity.AddAAD
+	policy := r.public().Policy()
 	for _, kp := range set {
-		key, err := r.ring.Newest().Wrap(r.suite, r.public().GroupID(), &kp.Credential.PseudonymousCredentialTBS, kp.LinkKey, c.cfg.Random)
-		if err != nil {
-			return nil, err
+		// Where it may be absent, it is for the invited to say who they are.
+		var key *identity.EncryptedIdentityLinkKey
+		if policy.RequiresEntry(false) {
+			var err error
+			if key, err = r.ring.Newest().Wrap(r.suite, r.public().GroupID(), &kp.Credential.PseudonymousCredentialTBS, kp.LinkKey, c.cfg.Random); err != nil {
+				return nil, err
+			}
 		}
 		aad.Keys = append(aad.Keys, key)
 		opts.Proposals = append(opts.Proposals, &mls.Add{KeyPackage: *kp.KeyPackage})
@@ -75,7 +87,7 @@ func (c *Client) addition(r *room, set []keymaterial.Checked) (*mls.CommitOption
 		return nil, err
 	}
 	opts.AAD = mls.AuthenticatedData{Safe: mls.SafeAAD{item}}
-	return opts, c.resealName(r, opts)
+	return opts, c.resealMetadata(r, opts)
 }
 
 // propose puts a change of the participant list into a commit.
@@ -88,55 +100,6 @@ func (r *room) propose(opts *mls.CommitOptions, update rules.ParticipantListUpda
 		Component: mls.ComponentID(op.ID), Operation: mls.AppDataUpdateUpdate, Update: op.Data,
 	})
 	return nil
-}
-
-// resealName encrypts the room's name anew if the wrapper key has changed since:
-// the first commit after a removal that does not remove itself has to
-// (docs/mmr-profile.md, section 3).
-func (c *Client) resealName(r *room, opts *mls.CommitOptions) error {
-	metadata := r.public().Metadata()
-	if metadata == nil || metadata.Generation == r.public().Newest() {
-		return nil
-	}
-	plaintext, err := r.ring.OpenMetadata(r.suite, r.public().GroupID(), metadata)
-	if err != nil {
-		return fmt.Errorf("client: room name: %w", err)
-	}
-	return c.putMetadata(r, opts, plaintext)
-}
-
-// putMetadata puts new room metadata into a commit.
-func (c *Client) putMetadata(r *room, opts *mls.CommitOptions, plaintext []byte) error {
-	sealed, err := r.ring.Newest().SealMetadata(r.suite, r.public().GroupID(), plaintext, c.cfg.Random)
-	if err != nil {
-		return err
-	}
-	data, err := mls.Marshal(sealed)
-	if err != nil {
-		return err
-	}
-	opts.Proposals = append(opts.Proposals, &mls.AppDataUpdate{
-		Component: identity.ComponentRoomMetadata, Operation: mls.AppDataUpdateUpdate, Update: data,
-	})
-	return nil
-}
-
-// Rename gives a group another name.
-func (c *Client) Rename(ctx context.Context, account, uri mimi.URI, name string) error {
-	return c.commit(ctx, uri, account, func(_ context.Context, r *room, _ *Leaf) (*mls.CommitOptions, error) {
-		if r.record.Kind == RoomConnection {
-			return nil, ErrConnectionRoom
-		}
-		if len(mmr.Leaving(r.proposed())) > 0 {
-			return nil, &errAgain{removal: true}
-		}
-		plaintext, err := rules.Encode(&rules.RoomMetadata{URI: r.uri().String(), Name: name})
-		if err != nil {
-			return nil, fmt.Errorf("client: room name: %w", err)
-		}
-		opts := &mls.CommitOptions{AllPending: true}
-		return opts, c.putMetadata(r, opts, plaintext)
-	})
 }
 
 // Kick removes a person from a group.
@@ -194,8 +157,17 @@ func (r *room) proposed() []mmr.Proposed {
 	return out
 }
 
-// Join says yes to an invitation.
+// Join says yes to an invitation. In a room whose members need not show who they are
+// it shows who the account is; [Client.JoinPseudonymously] does not.
 func (c *Client) Join(ctx context.Context, account, uri mimi.URI) error {
+	if err := c.accept(ctx, account, uri); err != nil {
+		return err
+	}
+	return ignore(c.Identify(ctx, account, uri), ErrDenied)
+}
+
+// accept says yes to an invitation.
+func (c *Client) accept(ctx context.Context, account, uri mimi.URI) error {
 	err := c.withRoom(ctx, uri, func(r *room) error {
 		l, ok := r.own[account]
 		switch {
@@ -274,7 +246,7 @@ func (c *Client) commitRemovals(ctx context.Context, uri mimi.URI) {
 		for _, i := range r.public().Leaves() {
 			own := r.committer(i)
 			if own != nil && !slices.Contains(leaving, i) {
-				return c.commitNow(ctx, r, own, &mls.CommitOptions{AllPending: true})
+				return c.commitPending(ctx, r, own)
 			}
 		}
 		return nil

@@ -63,7 +63,8 @@ func treeDomains(tree mls.RatchetTree) []string {
 }
 
 // openLeaf opens the identity link of a leaf of the room. The member that it
-// returns has no User if the link did not open: the leaf is in quarantine then.
+// returns has no User if the link did not open: the leaf is in quarantine then, unless
+// it is hidden.
 func (c *Client) openLeaf(ctx context.Context, r *room, i mls.LeafIndex, at identity.Moment) (*Member, *identity.OpenedLink, error) {
 	tree, ok := r.group.View().Member(i)
 	tbs, known := r.public().Leaf(i)
@@ -71,6 +72,9 @@ func (c *Client) openLeaf(ctx context.Context, r *room, i mls.LeafIndex, at iden
 		return nil, nil, fmt.Errorf("client: internal error: leaf %d is not in the room", i)
 	}
 	m := &Member{Room: r.uri(), Index: uint32(i), UserPseudonym: tbs.UserPseudonym, ClientPseudonym: tbs.ClientPseudonym}
+	if r.hidden(i) {
+		return c.hiddenMember(r, m), nil, nil
+	}
 	opened, err := c.openLink(ctx, r, tree.Leaf, i, at)
 	if err == nil {
 		err = r.contradiction(m, opened.User())
@@ -130,7 +134,7 @@ func (c *Client) putMember(ctx context.Context, r *room, m *Member) error {
 func (c *Client) reopen(ctx context.Context, r *room) ([]*Member, error) {
 	var out []*Member
 	for i, m := range r.members {
-		if !m.User.IsZero() {
+		if !m.User.IsZero() || r.hidden(i) {
 			continue
 		}
 		again, opened, err := c.openLeaf(ctx, r, i, identity.LeafInTree(c.cfg.Clock.Now()))

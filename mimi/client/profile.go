@@ -128,6 +128,6 @@ func (c *Client) profiled(ctx context.Context, r *room, member *Member, got cont
 		}
 	}
 	return c.tell(ctx, t, &Event{
-		Kind: EventName, Time: accepted, Room: r.uri(), Peer: member.User, Actor: c.personOf(member), Name: profile.Name,
+		Kind: EventName, Time: accepted, Room: r.uri(), Peer: member.User, Actor: c.personOf(r, member), Name: profile.Name,
 	})
 }

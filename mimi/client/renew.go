@@ -58,7 +58,7 @@ func (c *Client) renewLeaves(ctx context.Context) error {
 		due, err := c.dueLeaves(ctx, record.URI)
 		errs = append(errs, ignore(err, ErrNotMember))
 		for _, account := range due {
-			if err := c.renewLeaf(ctx, record.URI, account); err != nil {
+			if err := c.renewLeaf(ctx, record.URI, account, unchanged); err != nil {
 				errs = append(errs, fmt.Errorf("in %s: %w", record.URI, err))
 			}
 		}
@@ -82,11 +82,24 @@ func (c *Client) dueLeaves(ctx context.Context, uri mimi.URI) (due []mimi.URI, e
 	return due, err
 }
 
+// A renewalKind says what a new credential is for.
+type renewalKind int
+
+const (
+	// unchanged shows members what the old one has shown them.
+	unchanged renewalKind = iota
+	// identified shows members who the account is.
+	identified
+	// rewrapped is unchanged, for an entry under the newest wrapper key. A removal
+	// that is pending waits for it: it cannot be committed before.
+	rewrapped
+)
+
 // renewLeaf commits a new credential of an account: under a fresh client pseudonym
 // and key, with a random link key, and with the queue sealed anew.
-func (c *Client) renewLeaf(ctx context.Context, uri, account mimi.URI) error {
+func (c *Client) renewLeaf(ctx context.Context, uri, account mimi.URI, why renewalKind) error {
 	return c.commit(ctx, uri, account, func(ctx context.Context, r *room, own *Leaf) (*mls.CommitOptions, error) {
-		if len(mmr.Leaving(r.proposed())) > 0 {
+		if why != rewrapped && len(mmr.Leaving(r.proposed())) > 0 {
 			return nil, &errAgain{removal: true}
 		}
 		tbs, ok := r.public().Leaf(mls.LeafIndex(own.Index))
@@ -97,7 +110,9 @@ func (c *Client) renewLeaf(ctx context.Context, uri, account mimi.URI) error {
 		if err != nil {
 			return nil, err
 		}
-		key, err := me.identity.Wrap(r.suite, r.public().GroupID(), r.ring.Newest(), c.cfg.Random)
+		// Who was not shown to the room before is not shown by a renewal.
+		pseudonymous := why != identified && r.hidden(mls.LeafIndex(own.Index))
+		key, err := c.ownEntry(r, me, r.public().Policy(), pseudonymous)
 		if err != nil {
 			return nil, err
 		}
@@ -105,7 +120,7 @@ func (c *Client) renewLeaf(ctx context.Context, uri, account mimi.URI) error {
 		if err != nil {
 			return nil, err
 		}
-		opts := &mls.CommitOptions{AllPending: true, NewLeaf: &me.params, AAD: mls.AuthenticatedData{Safe: mls.SafeAAD{item}}}
-		return opts, c.resealName(r, opts)
+		opts := &mls.CommitOptions{AllPending: why != rewrapped, NewLeaf: &me.params, AAD: mls.AuthenticatedData{Safe: mls.SafeAAD{item}}}
+		return opts, c.resealMetadata(r, opts)
 	})
 }

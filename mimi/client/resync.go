@@ -259,6 +259,11 @@ func (r *room) again() (*room, error) {
 	if err := next.setRing(r.ring); err != nil {
 		return nil, err
 	}
+	for key, l := range r.links {
+		if err := next.putLink(key, l); err != nil {
+			return nil, err
+		}
+	}
 	for account, f := range r.former {
 		if _, still := r.own[account]; !still {
 			continue
@@ -312,7 +317,9 @@ func (c *Client) rejoinAs(ctx context.Context, r *room, f *formerLeaf, info *pro
 	if err != nil {
 		return err
 	}
-	return c.enter(ctx, r, me, info, &f.index, nil, func(ctx context.Context) error {
+	// Who was not shown to the room before is not shown now.
+	entry, there := info.Table.Key(f.index)
+	return c.enter(ctx, r, me, info, entrance{resync: &f.index, pseudonymous: there && entry == nil}, func(ctx context.Context) error {
 		if !first {
 			return nil
 		}

@@ -34,6 +34,9 @@ type room struct {
 	// former are accounts whose leaves cannot follow the hub any more: see
 	// [Client.resync].
 	former map[mimi.URI]*formerLeaf
+	// links are the join links that accounts here have made, by the keys of their
+	// rows.
+	links map[string]*Link
 	// rows are changes beside the group's that are not stored.
 	rows []mls.Row
 }
@@ -44,6 +47,7 @@ func emptyRoom(record *Room, s *suite.Suite) *room {
 		record: record, suite: s, rules: mmr.NewRules(nil),
 		own: map[mimi.URI]*Leaf{}, members: map[mls.LeafIndex]*Member{},
 		leaves: map[mls.LeafIndex]*leave{}, former: map[mimi.URI]*formerLeaf{},
+		links: map[string]*Link{},
 	}
 }
 
@@ -174,6 +178,8 @@ func (r *room) read(rows []mls.Row) (others []mls.Row, err error) {
 			err = r.readFormer(row)
 		case strings.HasPrefix(row.Key, rowLeave):
 			err = r.readLeave(row)
+		case strings.HasPrefix(row.Key, rowLink):
+			err = r.readLink(row)
 		default:
 			others = append(others, row)
 		}
@@ -260,10 +266,12 @@ func (r *room) speaker(account mimi.URI) (*Leaf, error) {
 	return l, nil
 }
 
-// memberOf returns a leaf of a person, by real address.
+// memberOf returns a leaf of a person, by real address, or by pseudonym if the address
+// is not known.
 func (r *room) memberOf(user mimi.URI) (*Member, bool) {
 	for _, i := range r.public().Leaves() {
-		if m, ok := r.members[i]; ok && m.User == user {
+		m, ok := r.members[i]
+		if ok && (m.User == user || m.User.IsZero() && m.UserPseudonym == user) {
 			return m, true
 		}
 	}
@@ -273,7 +281,7 @@ func (r *room) memberOf(user mimi.URI) (*Member, bool) {
 // person returns who is behind a leaf.
 func (c *Client) person(r *room, i mls.LeafIndex) Person {
 	if m, ok := r.members[i]; ok {
-		return c.personOf(m)
+		return c.personOf(r, m)
 	}
 	if tbs, ok := r.public().Leaf(i); ok {
 		return Person{Pseudonym: tbs.UserPseudonym}
@@ -281,6 +289,8 @@ func (c *Client) person(r *room, i mls.LeafIndex) Person {
 	return Person{}
 }
 
-func (c *Client) personOf(m *Member) Person {
-	return Person{User: m.User, Pseudonym: m.UserPseudonym, Local: m.User.Domain == c.cfg.Domain}
+func (c *Client) personOf(r *room, m *Member) Person {
+	return Person{
+		User: m.User, Pseudonym: m.UserPseudonym, Local: m.User.Domain == c.cfg.Domain, Hidden: r.hidden(mls.LeafIndex(m.Index)),
+	}
 }

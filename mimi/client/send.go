@@ -9,6 +9,7 @@ import (
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/content"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
@@ -74,9 +75,12 @@ func (c *Client) compose(r *room, own *Leaf, message content.Message) (content.C
 	return author.Compose(message)
 }
 
-// unverified reports whether a leaf of the room is in quarantine
-// (docs/mmr-profile.md, section 8).
+// unverified reports whether a leaf of the room is in quarantine, and the room is one
+// in which everybody's link has to open (docs/mmr-profile.md, section 8).
 func (r *room) unverified() bool {
+	if r.public().Policy().Requirement != identity.RequireAll {
+		return false
+	}
 	for _, m := range r.members {
 		if m.User.IsZero() {
 			return true
@@ -181,7 +185,7 @@ func (c *Client) encrypt(ctx context.Context, out *Outgoing) error {
 				if slices.Contains(mmr.Leaving(r.proposed()), mls.LeafIndex(own.Index)) {
 					return ErrNotMember
 				}
-				if err := c.commitNow(ctx, r, own, &mls.CommitOptions{AllPending: true}); err != nil {
+				if err := c.commitPending(ctx, r, own); err != nil {
 					return err
 				}
 			}

@@ -62,6 +62,12 @@ func (c *Client) attach(ctx context.Context, r *room, w *mls.Welcome, accepted t
 		return err
 	}
 	for _, in := range people {
+		if _, there := r.own[in.Account]; there {
+			// Whoever adds under pseudonyms does not see that somebody else has done so
+			// before. One leaf is enough; the second one speaks to nobody.
+			c.cfg.Log.WarnContext(ctx, "dropped a Welcome to a room that the account is in already", "room", r.uri())
+			continue
+		}
 		joined, err := r.group.AttachWelcome(ctx, w, in.Keys)
 		if err != nil {
 			c.refused(ctx, "dropped a Welcome", err, "room", r.uri())
@@ -86,6 +92,11 @@ func (c *Client) invite(ctx context.Context, r *room, in invited, joined *mls.Jo
 	if err := c.cfg.Store.PutLeaf(ctx, l); err != nil {
 		return err
 	}
+	if m := r.members[joined.Own]; m != nil && r.hidden(joined.Own) {
+		if err := c.putMember(ctx, r, c.hiddenMember(r, m)); err != nil {
+			return err
+		}
+	}
 	known, err := c.knows(ctx, account, adder.User)
 	if err != nil {
 		return err
@@ -104,11 +115,10 @@ func (c *Client) invite(ctx context.Context, r *room, in invited, joined *mls.Jo
 		})
 		return nil
 	}
-	name, err := r.name()
-	if err != nil {
-		c.cfg.Log.WarnContext(ctx, "room name does not open", "room", r.uri(), "err", err)
-	}
-	return c.tell(ctx, t, &Event{Kind: EventInvited, Time: accepted, Account: account, Room: r.uri(), Actor: adder, Name: name})
+	return c.tell(ctx, t, &Event{
+		Kind: EventInvited, Time: accepted, Account: account, Room: r.uri(), Actor: adder, Name: r.shown().Name,
+		Requirement: r.public().Policy().Requirement,
+	})
 }
 
 // errStranger reports an Add by somebody for whom the KeyPackage was not made.
@@ -156,10 +166,7 @@ func (c *Client) welcomed(ctx context.Context, uri mimi.URI, m *protocol.FanoutM
 			return nil, err
 		}
 	}
-	if name, err := r.name(); err == nil {
-		r.record.Secret = []byte(name)
-	}
-	if err := c.cfg.Store.PutRoom(ctx, r.record); err != nil {
+	if err := c.remember(ctx, r); err != nil {
 		return nil, err
 	}
 	if err := c.spend(ctx, people[0]); err != nil {

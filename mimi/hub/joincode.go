@@ -106,12 +106,19 @@ func (r *hosted) useCode(credential mls.Credential) error {
 
 // JoinCode makes a joining code valid (docs/mmr-profile.md, section 10). The
 // registration is signed by the leaf of a participant who may add others, or of
-// the creator of a connection room. A repeated registration has no effect, above
-// all not that of making a used code valid again.
+// the creator of a connection room, and so is what withdraws a code. A repeated
+// registration has no effect, above all not that of making a used code valid again.
 func (h *Hub) JoinCode(ctx context.Context, from string, req *protocol.JoinCodeRegistration) error {
 	return h.answered(ctx, req.Room, requestHash("joinCode", from, req), nil, func(r *hosted, change *Change) error {
 		if err := r.checkRegistrant(from, req); err != nil {
 			return err
+		}
+		hash := rowName(req.CodeHash)
+		if req.Withdraws() {
+			if _, known := r.codes[hash]; !known {
+				return nil
+			}
+			return r.putCode(hash, nil)
 		}
 		if err := r.checkCode(req, change.At); err != nil {
 			return err
@@ -119,7 +126,6 @@ func (h *Hub) JoinCode(ctx context.Context, from string, req *protocol.JoinCodeR
 		if err := r.forgetCodes(change.At); err != nil {
 			return err
 		}
-		hash := rowName(req.CodeHash)
 		if _, taken := r.codes[hash]; taken {
 			return mimi.Refuse("join-code-taken", &protocol.NotAllowedError{Reason: "the joining code is registered already"})
 		}

@@ -36,13 +36,24 @@ type JoinCodeRegistration struct {
 	// Bundle is handed out with the GroupInfo to whoever has the code: for join
 	// links the live wrapper keys, sealed; empty for connection rooms.
 	Bundle []byte
-	// NotAfter is the end of validity in whole seconds.
+	// NotAfter is the end of validity in whole seconds; 1970 withdraws the code, see
+	// [Withdrawal].
 	NotAfter time.Time
 	// Uses is how often the code may be used; at least 1.
 	Uses uint32
 	// Signature is by the registrant's leaf key.
 	Signature []byte
 }
+
+// Withdrawal returns the registration, still without a room and unsigned, that ends
+// the validity of a joining code (docs/mmr-profile.md, section 10). A hub that does
+// not know it refuses it as a code that has expired.
+func Withdrawal(codeHash []byte) *JoinCodeRegistration {
+	return &JoinCodeRegistration{CodeHash: codeHash, NotAfter: time.Unix(0, 0).UTC(), Uses: 1}
+}
+
+// Withdraws reports whether the registration is a [Withdrawal].
+func (r *JoinCodeRegistration) Withdraws() bool { return r.NotAfter.Unix() == 0 }
 
 // HashJoiningCode returns the code_hash under which a hub knows a joining code.
 func HashJoiningCode(code []byte) []byte {

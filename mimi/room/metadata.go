@@ -19,7 +19,7 @@ type RoomMetadata struct {
 	Name string
 	// Descriptions of the room in several languages or media types.
 	Descriptions []RichDescription
-	// Avatar is an https URI of an image, or empty.
+	// Avatar is an https URI of an image, the data URI of an [Avatar], or empty.
 	Avatar string
 	// Subject and Mood are short texts.
 	Subject, Mood string
@@ -58,7 +58,7 @@ func (d *RichDescription) Wire(c *wire.Codec) {
 //	  Uri room_uri;
 //	  UTF8String room_name;
 //	  RichDescription room_descriptions<V>;
-//	  /* an https URI resolving to an avatar image */
+//	  /* an https URI resolving to an avatar image, or the image in a data URI */
 //	  Uri room_avatar;
 //	  UTF8String room_subject;
 //	  UTF8String room_mood;
@@ -67,10 +67,10 @@ func (m *RoomMetadata) Wire(c *wire.Codec) {
 	uri(c, &m.URI)
 	text(c, &m.Name, MaxName)
 	wire.Vector(c, &m.Descriptions, wire.Struct[RichDescription])
-	optionalURI(c, &m.Avatar)
+	avatar(c, &m.Avatar)
 	text(c, &m.Subject, MaxText)
 	text(c, &m.Mood, MaxText)
-	check(c, atMost("descriptions", m.Descriptions, MaxList), scheme(m.Avatar, "https"))
+	check(c, atMost("descriptions", m.Descriptions, MaxList))
 }
 
 // namesNothing reports whether the metadata tell a reader no more than which

@@ -1,0 +1,170 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
+	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
+)
+
+// leafLife is how long a leaf of one's own is good whose link nobody can open: as
+// long as its certificate would be (docs/mmr-profile.md, section 2).
+const leafLife = 30 * 24 * time.Hour
+
+// hidden reports whether a leaf is one whose identity the members of the room do not
+// see, as its policy allows: it has no entry in the table.
+func (r *room) hidden(i mls.LeafIndex) bool {
+	entry, there := r.public().Table().Key(i)
+	return there && entry == nil
+}
+
+// hiddenMember describes a leaf without an entry. Who is behind an own one is known
+// here, and to nobody else.
+func (c *Client) hiddenMember(r *room, m *Member) *Member {
+	if own, ok := r.ownAt(mls.LeafIndex(m.Index)); ok {
+		m.User, m.NotAfter = own.Account, c.cfg.Clock.Now().Add(leafLife)
+	}
+	return m
+}
+
+// mayInvite fails unless an account may add people to a room under its policy.
+func (r *room) mayInvite(own *Leaf) error {
+	switch {
+	case r.public().Policy().Requirement == identity.Forbidden:
+		return ErrLinksOnly
+	case r.hidden(mls.LeafIndex(own.Index)):
+		// Whoever is added by somebody whom they cannot see leaves again.
+		return ErrPseudonymous
+	}
+	return nil
+}
+
+// Loosen lets fewer members of a group show who they are: the requirement goes from
+// all to admins to optional, and never back (docs/mmr-profile.md, section 6). Whoever
+// was seen before is not forgotten by that. It fails with [identity.ErrPolicyChange]
+// for any other change, and with [ErrDenied] for who is no administrator.
+func (c *Client) Loosen(ctx context.Context, account, uri mimi.URI, requirement identity.LinkRequirement) error {
+	return c.commit(ctx, uri, account, func(_ context.Context, r *room, own *Leaf) (*mls.CommitOptions, error) {
+		if r.record.Kind == RoomConnection {
+			return nil, ErrConnectionRoom
+		}
+		next := r.public().Policy()
+		if next.Requirement == requirement {
+			return nil, fmt.Errorf("%w: it is so already", identity.ErrPolicyChange)
+		}
+		next.Requirement = requirement
+		before := r.public().Policy()
+		if err := before.CheckChange(&next); err != nil {
+			return nil, err
+		}
+		tbs, ok := r.public().Leaf(mls.LeafIndex(own.Index))
+		if !ok {
+			return nil, ErrNotMember
+		}
+		if !r.public().State().Holds(tbs.UserPseudonym, rules.CanChangeRoomMembershipStyle) {
+			return nil, ErrDenied
+		}
+		if len(mmr.Leaving(r.proposed())) > 0 {
+			return nil, &errAgain{removal: true}
+		}
+		data, err := mls.Marshal(&next)
+		if err != nil {
+			return nil, err
+		}
+		opts := &mls.CommitOptions{AllPending: true, Proposals: []mls.ProposalBody{&mls.AppDataUpdate{
+			Component: identity.ComponentPolicy, Operation: mls.AppDataUpdateUpdate, Update: data,
+		}}}
+		return opts, c.resealMetadata(r, opts)
+	})
+}
+
+// loosened tells of another requirement of the room's policy.
+func (c *Client) loosened(ctx context.Context, r *room, before *mmr.Room, actor Person, accepted time.Time, t *told) error {
+	requirement := r.public().Policy().Requirement
+	if before.Policy().Requirement == requirement {
+		return nil
+	}
+	return c.tell(ctx, t, &Event{Kind: EventPolicy, Time: accepted, Room: r.uri(), Actor: actor, Requirement: requirement})
+}
+
+// Identify shows the members of a room who an account is that has entered it under a
+// pseudonym alone. It does nothing if they see that already.
+func (c *Client) Identify(ctx context.Context, account, uri mimi.URI) error {
+	hidden := false
+	err := c.withRoom(ctx, uri, func(r *room) error {
+		own, err := r.speaker(account)
+		if err != nil {
+			return err
+		}
+		if r.public().Policy().Requirement == identity.Forbidden {
+			return ErrDenied
+		}
+		hidden = r.hidden(mls.LeafIndex(own.Index))
+		return nil
+	})
+	if err != nil || !hidden {
+		return err
+	}
+	if err := c.renewLeaf(ctx, uri, account, identified); err != nil {
+		return err
+	}
+	c.spawn(func(ctx context.Context) { c.sendProfile(ctx, account, uri) })
+	return nil
+}
+
+// JoinPseudonymously says yes to an invitation like [Client.Join], without showing
+// the members who the account is. Where they see it already, because the room's
+// policy wants it so, it fails with [ErrNotPseudonymous].
+func (c *Client) JoinPseudonymously(ctx context.Context, account, uri mimi.URI) error {
+	err := c.withRoom(ctx, uri, func(r *room) error {
+		own, ok := r.own[account]
+		switch {
+		case !ok || own.State != LeafInvited:
+			return ErrNotMember
+		case !r.hidden(mls.LeafIndex(own.Index)):
+			return ErrNotPseudonymous
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.accept(ctx, account, uri)
+}
+
+// SetRole makes a member of a group an administrator, or an ordinary member again.
+// Where administrators have to show who they are, a member who does not cannot become
+// one: [ErrDenied]. The user is named by address, or by pseudonym if the address is
+// not known.
+func (c *Client) SetRole(ctx context.Context, account, uri, user mimi.URI, admin bool) error {
+	return c.commit(ctx, uri, account, func(_ context.Context, r *room, _ *Leaf) (*mls.CommitOptions, error) {
+		if r.record.Kind == RoomConnection {
+			return nil, ErrConnectionRoom
+		}
+		m, ok := r.memberOf(user)
+		if !ok {
+			return nil, ErrNotMember
+		}
+		index, ok := r.public().State().Find(m.UserPseudonym)
+		if !ok {
+			return nil, ErrNotMember
+		}
+		if len(mmr.Leaving(r.proposed())) > 0 {
+			return nil, &errAgain{removal: true}
+		}
+		role := rules.RoleMember
+		if admin {
+			role = rules.RoleAdmin
+		}
+		opts := &mls.CommitOptions{AllPending: true}
+		if err := r.propose(opts, rules.ParticipantListUpdate{Changed: []rules.RoleAssignment{{Index: index, Role: role}}}); err != nil {
+			return nil, err
+		}
+		return opts, c.resealMetadata(r, opts)
+	})
+}

@@ -45,7 +45,8 @@ var imports = map[string][]string{
 	"mimi/peer":                  {"mimi", "mimi/wire", "mimi/protocol"},
 
 	"mimi/keymaterial": {
-		"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/identity", "mimi/protocol",
+		"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/identity", "mimi/mmr", "mimi/protocol",
+		"github.com/cloudflare/circl",
 	},
 	"mimi/internal/cache": {},
 	"mimi/mmr":            {"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/room", "mimi/identity"},

@@ -64,7 +64,7 @@ var labelled = []string{"ExpandWithLabel", "SignWithLabel", "VerifyWithLabel", "
 // ways.
 func TestLabelTable(t *testing.T) {
 	code := map[string]bool{}
-	for _, pkg := range []string{"mimi/identity", "mimi/connection", "mimi/protocol"} {
+	for _, pkg := range []string{"mimi/identity", "mimi/connection", "mimi/keymaterial", "mimi/protocol"} {
 		paths, err := filepath.Glob(filepath.Join(root, pkg, "*.go"))
 		if err != nil {
 			t.Fatal(err)

@@ -5,21 +5,43 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"go.mau.fi/util/dbutil"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 )
 
 const materialColumns = `token, set_uri, slot, suite, key_package, last_resort, not_after`
 
-// completeSets are the sets of one kind that a query can be given: those with a
-// row that has not expired for each slot. A set ends with its first row.
-const completeSets = `
-	SELECT set_uri, MIN(not_after) AS ends, MAX(reused) AS times FROM mimi_key_package
-	WHERE token = $1 AND suite = $2 AND last_resort = $3 AND slot < $4 AND not_after >= $5
-	GROUP BY set_uri HAVING COUNT(*) = $4`
+// completeSets are the sets of one kind that a query can be given: those whose
+// rows that have not expired are one for each slot. A set ends with its first row.
+// The slots are the arguments from $5 on.
+func completeSets(slots []uint32) string {
+	places := make([]string, len(slots))
+	for i := range places {
+		places[i] = "$" + strconv.Itoa(i+5)
+	}
+	n := strconv.Itoa(len(slots))
+	return `
+		SELECT set_uri, MIN(not_after) AS ends, MAX(reused) AS times FROM mimi_key_package
+		WHERE token = $1 AND suite = $2 AND last_resort = $3 AND not_after >= $4
+		GROUP BY set_uri
+		HAVING COUNT(*) = ` + n + ` AND SUM(CASE WHEN slot IN (` + strings.Join(places, ", ") + `) THEN 1 ELSE 0 END) = ` + n
+}
+
+// setArguments are those of [completeSets].
+func setArguments(q keymaterial.Query, s mls.CipherSuite, lastResort bool) []any {
+	args := []any{q.Token[:], s, lastResort, q.Now.UnixMilli()}
+	for _, slot := range q.Slots {
+		args = append(args, slot)
+	}
+	return args
+}
 
 // PutKeyPackages implements [keymaterial.Store].
 func (p *People) PutKeyPackages(ctx context.Context, rows []keymaterial.Row) error {
@@ -52,24 +74,27 @@ func (p *People) putKeyPackage(ctx context.Context, row *keymaterial.Row) error 
 
 // TakeSingle implements [keymaterial.Store].
 func (p *People) TakeSingle(ctx context.Context, q keymaterial.Query) (*keymaterial.Set, error) {
-	return p.take(ctx, q, false, completeSets+` ORDER BY ends, set_uri LIMIT 1`,
+	return p.take(ctx, q, false, ` ORDER BY ends, set_uri LIMIT 1`,
 		`DELETE FROM mimi_key_package WHERE token = $1 AND set_uri = $2`)
 }
 
 // TakeLastResort implements [keymaterial.Store].
 func (p *People) TakeLastResort(ctx context.Context, q keymaterial.Query) (*keymaterial.Set, error) {
-	return p.take(ctx, q, true, completeSets+` ORDER BY times, ends DESC, set_uri DESC LIMIT 1`,
+	return p.take(ctx, q, true, ` ORDER BY times, ends DESC, set_uri DESC LIMIT 1`,
 		`UPDATE mimi_key_package SET reused = reused + 1 WHERE token = $1 AND set_uri = $2`)
 }
 
 // take reads the set that comes first, and then marks it as taken.
 func (p *People) take(ctx context.Context, q keymaterial.Query, lastResort bool, first, mark string) (set *keymaterial.Set, err error) {
+	if len(q.Slots) == 0 {
+		return nil, keymaterial.ErrExhausted
+	}
 	err = p.t.atomically(ctx, func(ctx context.Context) error {
 		for _, s := range q.Suites {
 			var uri string
 			var ends int64
 			var reused uint64
-			err := p.t.db.QueryRow(ctx, first, q.Token[:], s, lastResort, q.Slots, q.Now.UnixMilli()).
+			err := p.t.db.QueryRow(ctx, completeSets(q.Slots)+first, setArguments(q, s, lastResort)...).
 				Scan(&uri, &ends, unsigned64{&reused})
 			if errors.Is(err, sql.ErrNoRows) {
 				continue
@@ -77,13 +102,16 @@ func (p *People) take(ctx context.Context, q keymaterial.Query, lastResort bool,
 				return fmt.Errorf("mapping: failed to look for KeyPackages: %w", err)
 			}
 			rows, err := p.t.db.Query(ctx, `
-				SELECT `+materialColumns+` FROM mimi_key_package
-				WHERE token = $1 AND set_uri = $2 AND slot < $3 ORDER BY slot`, q.Token[:], uri, q.Slots)
+				SELECT `+materialColumns+`, reused FROM mimi_key_package
+				WHERE token = $1 AND set_uri = $2 AND not_after >= $3 ORDER BY slot`, q.Token[:], uri, q.Now.UnixMilli())
 			taken, err := list("read KeyPackages", scanMaterial, rows, err)
 			if err != nil {
 				return err
 			}
-			set = &keymaterial.Set{Rows: taken, Reused: reused}
+			set = &keymaterial.Set{Reused: reused}
+			for _, h := range taken {
+				set.Rows = append(set.Rows, h.Row)
+			}
 			return p.t.exec(ctx, "take KeyPackages", mark, q.Token[:], uri)
 		}
 		return keymaterial.ErrExhausted
@@ -94,26 +122,64 @@ func (p *People) take(ctx context.Context, q keymaterial.Query, lastResort bool,
 	return set, nil
 }
 
-// CountSets implements [keymaterial.Store].
-func (p *People) CountSets(ctx context.Context, q keymaterial.Query) (single, lastResort int, err error) {
-	for _, s := range q.Suites {
-		for kind, count := range map[bool]*int{false: &single, true: &lastResort} {
-			var n int
-			err := p.t.db.QueryRow(ctx, `SELECT COUNT(*) FROM (`+completeSets+`) AS complete`,
-				q.Token[:], s, kind, q.Slots, q.Now.UnixMilli()).Scan(&n)
-			if err != nil {
-				return 0, 0, fmt.Errorf("mapping: failed to count KeyPackages: %w", err)
+// Holdings implements [keymaterial.Store].
+func (p *People) Holdings(ctx context.Context, token keymaterial.TokenHash) ([]keymaterial.Holding, error) {
+	rows, err := p.t.db.Query(ctx, `
+		SELECT `+materialColumns+`, reused FROM mimi_key_package
+		WHERE token = $1 ORDER BY set_uri, slot`, token[:])
+	return list("read KeyPackages", scanMaterial, rows, err)
+}
+
+// DropSets implements [keymaterial.Store].
+func (p *People) DropSets(ctx context.Context, token keymaterial.TokenHash, sets []mimi.URI) error {
+	return p.t.atomically(ctx, func(ctx context.Context) error {
+		for _, set := range sets {
+			if err := p.t.exec(ctx, "drop set of KeyPackages",
+				`DELETE FROM mimi_key_package WHERE token = $1 AND set_uri = $2`, token[:], set.String()); err != nil {
+				return err
 			}
-			*count += n
 		}
+		return nil
+	})
+}
+
+// Registration implements [keymaterial.Registrations].
+func (p *People) Registration(ctx context.Context, token keymaterial.TokenHash) (*keymaterial.Registration, error) {
+	var encoded []byte
+	err := p.t.db.QueryRow(ctx, `SELECT registration FROM mimi_key_token WHERE token = $1`, token[:]).Scan(&encoded)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, keymaterial.ErrNoRegistration
 	}
-	return single, lastResort, nil
+	r := &keymaterial.Registration{}
+	if err == nil {
+		err = mls.Unmarshal(encoded, r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("mapping: failed to read registration of token: %w", err)
+	}
+	return r, nil
+}
+
+// PutRegistration implements [keymaterial.Registrations].
+func (p *People) PutRegistration(ctx context.Context, token keymaterial.TokenHash, r *keymaterial.Registration) error {
+	encoded, err := mls.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return p.t.exec(ctx, "write registration of token", `
+		INSERT INTO mimi_key_token (token, registration) VALUES ($1, $2)
+		ON CONFLICT (token) DO UPDATE SET registration = excluded.registration`, token[:], encoded)
 }
 
 // DeleteToken implements [keymaterial.Store].
 func (p *People) DeleteToken(ctx context.Context, token keymaterial.TokenHash) error {
-	return p.t.exec(ctx, "delete KeyPackages of contact",
-		`DELETE FROM mimi_key_package WHERE token = $1`, token[:])
+	return p.t.atomically(ctx, func(ctx context.Context) error {
+		if err := p.t.exec(ctx, "delete KeyPackages of contact",
+			`DELETE FROM mimi_key_package WHERE token = $1`, token[:]); err != nil {
+			return err
+		}
+		return p.t.exec(ctx, "delete registration of contact", `DELETE FROM mimi_key_token WHERE token = $1`, token[:])
+	})
 }
 
 // ForgetKeyPackages implements [keymaterial.Store].
@@ -122,11 +188,12 @@ func (p *People) ForgetKeyPackages(ctx context.Context, before time.Time) error 
 		`DELETE FROM mimi_key_package WHERE not_after < $1`, before.UnixMilli())
 }
 
-func scanMaterial(row dbutil.Scannable) (r keymaterial.Row, err error) {
+func scanMaterial(row dbutil.Scannable) (h keymaterial.Holding, err error) {
 	var token [32]byte
-	err = row.Scan(hashColumn{&token}, uriColumn{&r.Set}, &r.Slot, &r.Suite, &r.KeyPackage, &r.LastResort, timeColumn{&r.NotAfter})
-	r.Token = token
-	return r, err
+	err = row.Scan(hashColumn{&token}, uriColumn{&h.Set}, &h.Slot, &h.Suite, &h.KeyPackage, &h.LastResort, timeColumn{&h.NotAfter},
+		unsigned64{&h.HandedOut})
+	h.Token = token
+	return h, err
 }
 
 // PutPrivate implements [keymaterial.Privates].

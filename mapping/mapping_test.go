@@ -132,4 +132,10 @@ func peopleSuites(t *testing.T, open func(testing.TB) *mapping.Store) {
 	t.Run("Pseudonyms", func(t *testing.T) {
 		storetest.Pseudonyms(t, func(t *testing.T) keymaterial.Pseudonyms { return open(t).People() })
 	})
+	t.Run("Registrations", func(t *testing.T) {
+		storetest.Registrations(t, func(t *testing.T) storetest.RegistrationStore { return open(t).People() })
+	})
+	t.Run("Allowances", func(t *testing.T) {
+		storetest.Allowances(t, func(t *testing.T) keymaterial.Allowances { return open(t).People() })
+	})
 }

@@ -99,6 +99,14 @@ func (p *People) CountPackages(ctx context.Context, user mimi.URI, s mls.CipherS
 	return single, lastResort, nil
 }
 
+// DropUnasked implements [connection.Packages].
+func (p *People) DropUnasked(ctx context.Context, user mimi.URI, before time.Time) error {
+	return p.t.exec(ctx, "drop establishment packages", `
+		DELETE FROM mimi_package
+		WHERE user_uri = $1 AND last_resort = $2 AND NOT used AND NOT handed_out AND not_after < $3`,
+		user.String(), false, before.UnixMilli())
+}
+
 // ForgetPackages implements [connection.Packages].
 func (p *People) ForgetPackages(ctx context.Context, before time.Time) error {
 	return p.t.exec(ctx, "forget establishment packages",

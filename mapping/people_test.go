@@ -58,7 +58,7 @@ func TestLastResortExpiresLast(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	q := keymaterial.Query{Suites: []mls.CipherSuite{suite.X25519AES128}, Slots: 1, Now: now}
+	q := keymaterial.Query{Suites: []mls.CipherSuite{suite.X25519AES128}, Slots: []uint32{0}, Now: now}
 	for _, want := range []string{"a", "c", "b", "a"} {
 		set, err := p.TakeLastResort(t.Context(), q)
 		if err != nil || set.Rows[0].Set != user(want) {

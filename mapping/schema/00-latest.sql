@@ -218,12 +218,27 @@ CREATE TABLE mimi_key_package (
 CREATE INDEX mimi_key_package_kind_idx ON mimi_key_package (token, suite, last_resort, set_uri);
 CREATE INDEX mimi_key_package_not_after_idx ON mimi_key_package (not_after);
 
+-- Who may change the KeyPackages under a token; see keymaterial.Registration.
+CREATE TABLE mimi_key_token (
+	token        bytea NOT NULL PRIMARY KEY,
+	registration bytea NOT NULL
+);
+
 CREATE TABLE mimi_key_private (
 	ref       bytea  NOT NULL PRIMARY KEY,
 	not_after BIGINT NOT NULL,
 	secret    bytea
 );
 CREATE INDEX mimi_key_private_not_after_idx ON mimi_key_private (not_after);
+
+-- How many upload tokens an account was given on a day (counted from 1970), and
+-- those that it has not spent. Nothing joins a token that was spent to a row here.
+CREATE TABLE mimi_allowance (
+	account TEXT   NOT NULL PRIMARY KEY,
+	day     BIGINT NOT NULL DEFAULT 0,
+	issued  BIGINT NOT NULL DEFAULT 0,
+	secret  bytea
+);
 
 CREATE TABLE mimi_nonce (
 	hash  bytea  NOT NULL PRIMARY KEY,

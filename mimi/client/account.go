@@ -85,7 +85,10 @@ func (c *Client) newAccount(ctx context.Context, user mimi.URI, name string) err
 		return err
 	}
 	c.cfg.Log.InfoContext(ctx, "account provisioned")
-	return c.cfg.Store.PutAccount(ctx, &Account{User: user, Client: device, Name: content.CleanName(name), Secret: secret})
+	if err := c.cfg.Store.PutAccount(ctx, &Account{User: user, Client: device, Name: content.CleanName(name), Secret: secret}); err != nil {
+		return err
+	}
+	return c.stockPackages(ctx, user)
 }
 
 // signer returns what signs for an account's real client. It renews the

@@ -53,7 +53,7 @@ type People interface {
 	Lookup(ctx context.Context, localpart string) (name string, err error)
 }
 
-// Config is what a client works with. All fields but Limits, Faults and
+// Config is what a client works with. All fields but Metrics, Limits, Faults and
 // Refused are mandatory.
 type Config struct {
 	// Domain of this provider.
@@ -61,15 +61,17 @@ type Config struct {
 	// Suite of new rooms.
 	Suite *suite.Suite
 	Store Store
-	// Packages, Replays, KeyPackages, Privates, Nonces, Pseudonyms and Pins take
-	// part in the transactions of Store.
-	Packages    connection.Packages
-	Replays     connection.Replays
-	KeyPackages keymaterial.Store
-	Privates    keymaterial.Privates
-	Nonces      keymaterial.Nonces
-	Pseudonyms  keymaterial.Pseudonyms
-	Pins        identity.PinStore
+	// Packages, Replays, KeyPackages, Registrations, Privates, Nonces, Pseudonyms,
+	// Allowances and Pins take part in the transactions of Store.
+	Packages      connection.Packages
+	Replays       connection.Replays
+	KeyPackages   keymaterial.Store
+	Registrations keymaterial.Registrations
+	Privates      keymaterial.Privates
+	Nonces        keymaterial.Nonces
+	Pseudonyms    keymaterial.Pseudonyms
+	Allowances    keymaterial.Allowances
+	Pins          identity.PinStore
 	// Hub reaches the hub of any room, OwnHub makes rooms here.
 	Hub    Hub
 	OwnHub OwnHub
@@ -79,8 +81,10 @@ type Config struct {
 	Clock  mimi.Clock
 	Random io.Reader
 	Log    *slog.Logger
-	Limits Limits
-	Faults Faults
+	// Metrics may be nil.
+	Metrics Metrics
+	Limits  Limits
+	Faults  Faults
 	// Refused is told why something that others sent was refused or dropped, to
 	// count it; nil for nobody.
 	Refused func(error)
@@ -120,6 +124,7 @@ type Limits struct {
 	// are declined.
 	AccountRooms int
 	// Sets is how many KeyPackage sets may be made for one contact in SetPeriod.
+	// Further fetches are answered with a set of last resort.
 	Sets      int
 	SetPeriod time.Duration
 	// Links is how many join links to a room an account may have, LinkUses how many
@@ -128,6 +133,17 @@ type Limits struct {
 	Links                 int
 	LinkUses              uint32
 	LinkLife, MaxLinkLife time.Duration
+	// LastResort is how many KeyPackage sets of last resort each contact has, at
+	// least 4 (docs/mmr-profile.md, section 5).
+	LastResort int
+	// Packages is how many establishment packages that are used once each account
+	// has in stock.
+	Packages int
+	// Uploads is how many KeyPackages an account may upload on one UTC day.
+	Uploads int
+	// Refill is how far schedule ticks are apart on average: what was handed out is
+	// replaced then.
+	Refill time.Duration
 }
 
 // DefaultLimits returns the limits that apply where a Config says nothing.
@@ -153,6 +169,10 @@ func DefaultLimits() Limits {
 		LinkUses:       1000,
 		LinkLife:       7 * 24 * time.Hour,
 		MaxLinkLife:    90 * 24 * time.Hour,
+		LastResort:     4,
+		Packages:       5,
+		Uploads:        1000,
+		Refill:         6 * time.Hour,
 	}
 }
 
@@ -163,6 +183,7 @@ type Client struct {
 	pinner    *identity.Pinner
 	responder *connection.Responder
 	provider  *keymaterial.Provider
+	issuer    *keymaterial.Issuer
 	keys      *keys
 	rooms     *cache.Cache[mimi.URI, room]
 	tokens    tokens
@@ -185,6 +206,10 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	cfg.Limits.complete()
+	cfg.Faults.limit(&cfg.Limits)
+	if cfg.Metrics == nil {
+		cfg.Metrics = noMetrics{}
+	}
 	c := &Client{cfg: cfg, rooms: cache.New[mimi.URI, room](cfg.Limits.Rooms)}
 	c.keys = newKeys(&c.cfg)
 	c.pinner = identity.NewPinner(identity.PinnerConfig{Store: cfg.Pins, Clock: cfg.Clock, Log: cfg.Log, Alert: c.alertPin})
@@ -192,12 +217,15 @@ func New(cfg Config) (*Client, error) {
 		Packages: cfg.Packages, Replays: cfg.Replays, Authority: c.authority, Blocked: c.blocked,
 		Atomically: cfg.Store.Atomically, Clock: cfg.Clock,
 	})
+	c.issuer = keymaterial.NewIssuer(keymaterial.IssuerConfig{
+		Keys:       func(context.Context) (keymaterial.IssuerKeyRing, error) { return c.keys.issuer(), nil },
+		Allowances: cfg.Allowances, Spent: cfg.Nonces, Limit: cfg.Limits.Uploads, Clock: cfg.Clock,
+	})
 	c.provider = keymaterial.NewProvider(keymaterial.ProviderConfig{
-		Domain: cfg.Domain, Store: cfg.KeyPackages, Nonces: cfg.Nonces,
+		Domain: cfg.Domain, Store: cfg.KeyPackages, Registrations: cfg.Registrations, Nonces: cfg.Nonces, Tokens: c.issuer,
 		Keys:  func(context.Context) (identity.ProviderKeyRing, error) { return c.keys.material(), nil },
-		Slots: func(context.Context, keymaterial.TokenHash) (uint32, error) { return 1, nil },
-		Maker: c, MakeLimit: cfg.Limits.Sets, MakePeriod: cfg.Limits.SetPeriod,
-		Atomically: cfg.Store.Atomically, Clock: cfg.Clock, Log: cfg.Log,
+		Maker: c, MakeLimit: cfg.Limits.Sets, MakePeriod: cfg.Limits.SetPeriod, LastResort: c.lastResort,
+		CheckLifetime: cfg.Faults.checkLifetime(), Atomically: cfg.Store.Atomically, Clock: cfg.Clock, Log: cfg.Log,
 	})
 	c.inbox = newLanes(c, c.workInbox)
 	c.outbox = newLanes(c, c.workOutbox)
@@ -209,7 +237,8 @@ func (l *Limits) complete() {
 	d := DefaultLimits()
 	for have, def := range map[*int]int{
 		&l.Rooms: d.Rooms, &l.Attempts: d.Attempts, &l.ProfileMembers: d.ProfileMembers, &l.Sets: d.Sets,
-		&l.Requests: d.Requests, &l.AccountRooms: d.AccountRooms, &l.Links: d.Links,
+		&l.Requests: d.Requests, &l.AccountRooms: d.AccountRooms, &l.LastResort: d.LastResort, &l.Packages: d.Packages,
+		&l.Uploads: d.Uploads, &l.Links: d.Links,
 	} {
 		if *have == 0 {
 			*have = def
@@ -219,6 +248,7 @@ func (l *Limits) complete() {
 		&l.Call: d.Call, &l.CatchUp: d.CatchUp, &l.Send: d.Send, &l.Backoff: d.Backoff, &l.MaxBackoff: d.MaxBackoff,
 		&l.RemovalStep: d.RemovalStep, &l.MaxRemoval: d.MaxRemoval, &l.Memory: d.Memory, &l.SetPeriod: d.SetPeriod,
 		&l.LinkLife: d.LinkLife, &l.MaxLinkLife: d.MaxLinkLife,
+		&l.Refill: d.Refill,
 	} {
 		if *have == 0 {
 			*have = def
@@ -248,6 +278,7 @@ func (c *Client) Start(ctx context.Context) error {
 	c.ctx, c.end = context.WithCancel(context.WithoutCancel(ctx))
 	c.mu.Unlock()
 	c.planMaintenance()
+	c.planRefill(0)
 	c.spawn(func(ctx context.Context) {
 		if err := c.renewLeaves(ctx); err != nil && ctx.Err() == nil {
 			c.cfg.Log.WarnContext(ctx, "could not renew credentials in rooms", "err", err)

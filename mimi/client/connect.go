@@ -207,26 +207,7 @@ func (c *Client) ConnectionPackage(ctx context.Context, _ string, user mimi.URI)
 	})
 }
 
-// handOut returns a package that is used once, made now, beside one of last
-// resort that is there in any case.
-func (c *Client) handOut(ctx context.Context, user mimi.URI) (*connection.StoredPackage, error) {
-	single, last, err := c.cfg.Packages.CountPackages(ctx, user, c.cfg.Suite.ID(), c.cfg.Clock.Now())
-	if err != nil {
-		return nil, err
-	}
-	if last == 0 {
-		if err := c.newPackage(ctx, user, true); err != nil {
-			return nil, err
-		}
-	}
-	if single == 0 {
-		if err := c.newPackage(ctx, user, false); err != nil {
-			return nil, err
-		}
-	}
-	return c.cfg.Packages.HandOut(ctx, user, c.cfg.Suite.ID(), c.cfg.Clock.Now())
-}
-
+// newPackage makes an establishment package.
 func (c *Client) newPackage(ctx context.Context, user mimi.URI, lastResort bool) error {
 	signer, _, err := c.signer(ctx, user)
 	if err != nil {
@@ -380,9 +361,9 @@ func (c *Client) Accept(ctx context.Context, account mimi.URI, ref Ref) (mimi.UR
 
 // accepted stores the contact that an account is about to have.
 func (c *Client) accepted(ctx context.Context, r *room, account mimi.URI, request *connection.IncomingRequest, keys *connection.Keys) error {
-	old, _, err := c.contact(ctx, account, request.User())
+	old, secret, err := c.contact(ctx, account, request.User())
 	if err == nil {
-		err = c.cfg.Store.DeleteContact(ctx, old.ID)
+		err = errors.Join(c.endMaterial(ctx, secret), c.cfg.Store.DeleteContact(ctx, old.ID))
 	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err

@@ -12,7 +12,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
-	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
@@ -21,18 +21,23 @@ import (
 //	struct {
 //	    Contact contact;      /* of package connection */
 //	    opaque unsent<V>;     /* ConnectionRequest of package protocol */
+//	    opaque upload_key<V>;
 //	} contactSecret;
 type contactSecret struct {
 	connection.Contact
 	// unsent is our request for as long as the peer's provider has not taken it;
 	// the same octets at every attempt.
 	unsent []byte
+	// uploadKey signs the uploads of key material for this contact, and nothing
+	// else. The contact, who knows connection key and token, does not know it.
+	uploadKey suite.Secret
 }
 
 // Wire implements [wire.Message].
 func (x *contactSecret) Wire(c *wire.Codec) {
 	x.Contact.Wire(c)
 	wire.Opaque(c, &x.unsent)
+	x.uploadKey.Wire(c)
 }
 
 // newContact makes a contact that is not stored yet.
@@ -45,7 +50,12 @@ func (c *Client) newContact(account, peer mimi.URI, state ContactState) (*Contac
 	if err != nil {
 		return nil, nil, err
 	}
-	return &Contact{ID: id.String(), Account: account, Peer: peer, State: state}, &contactSecret{Contact: connection.Contact{Peer: peer, Ours: &ours}}, nil
+	uploadKey, err := c.newUploadKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	secret := &contactSecret{Contact: connection.Contact{Peer: peer, Ours: &ours}, uploadKey: uploadKey}
+	return &Contact{ID: id.String(), Account: account, Peer: peer, State: state}, secret, nil
 }
 
 // contact reads a contact with its secrets. It fails with [ErrNotFound].
@@ -84,7 +94,7 @@ func (c *Client) putContact(ctx context.Context, contact *Contact, secret *conta
 		return err
 	}
 	c.tokens.put(secret, contact)
-	return nil
+	return c.connectedNow(ctx, contact, secret)
 }
 
 // contactIn returns the contact of an account whose connection room this is, or
@@ -118,12 +128,11 @@ func (c *Client) disconnected(ctx context.Context, r *room, account mimi.URI) er
 	if err != nil {
 		return err
 	}
+	if err := c.endMaterial(ctx, secret); err != nil {
+		return err
+	}
 	if secret.Ours != nil {
-		token := keymaterial.HashToken(secret.Ours.Token)
-		c.tokens.drop(token)
-		if err := c.cfg.KeyPackages.DeleteToken(ctx, token); err != nil {
-			return err
-		}
+		c.tokens.drop(keymaterial.HashToken(secret.Ours.Token))
 	}
 	return c.cfg.Store.DeleteContact(ctx, contact.ID)
 }
@@ -230,49 +239,6 @@ func (c *Client) loadTokens(ctx context.Context) error {
 		c.tokens.put(secret, contact)
 	}
 	return nil
-}
-
-// MakeSet implements [keymaterial.Maker]: it makes a set for the contact that was
-// given a token.
-func (c *Client) MakeSet(ctx context.Context, token keymaterial.TokenHash, s mls.CipherSuite) ([]keymaterial.Row, error) {
-	owner, ok := c.tokens.owner(token)
-	if !ok {
-		return nil, keymaterial.ErrUnknownToken
-	}
-	_, secret, err := c.contact(ctx, owner.account, owner.peer)
-	if errors.Is(err, ErrNotFound) {
-		return nil, keymaterial.ErrUnknownToken
-	} else if err != nil {
-		return nil, err
-	}
-	// Key material is for those who are connected, both ways
-	// (docs/mmr-profile.md, section 4).
-	if s != c.cfg.Suite.ID() || secret.State != connection.Connected || secret.Ours == nil {
-		return nil, keymaterial.ErrUnknownToken
-	}
-	signer, account, err := c.signer(ctx, owner.account)
-	if err != nil {
-		return nil, err
-	}
-	queueKey, ok := c.keys.queue().Newest()
-	if !ok {
-		return nil, errors.New("client: internal error: no queue key")
-	}
-	rows, privates, err := keymaterial.NewSet(keymaterial.SetConfig{
-		Suite: c.cfg.Suite, Account: owner.account, Peer: owner.peer, Key: secret.Ours.Key, Token: secret.Ours.Token,
-		Slots:    []keymaterial.Slot{{Client: signer, Queue: c.queueID(account)}},
-		QueueKey: queueKey, Clock: c.cfg.Clock, Random: c.cfg.Random,
-		Set: c.cfg.Faults.pseudonym(owner.account),
-	})
-	if err != nil {
-		return nil, err
-	}
-	for i := range privates {
-		if err := c.cfg.Privates.PutPrivate(ctx, &privates[i]); err != nil {
-			return nil, err
-		}
-	}
-	return rows, nil
 }
 
 // queueID is the queue of an account, for a new leaf.

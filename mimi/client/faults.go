@@ -4,6 +4,7 @@ package client
 
 import (
 	"context"
+	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
@@ -18,5 +19,13 @@ func (Faults) pseudonym(mimi.URI) mimi.URI { return mimi.URI{} }
 func (Faults) aad(*room) mls.AuthenticatedData { return mls.AuthenticatedData{} }
 
 func (Faults) messages(e *Event) []*Event { return []*Event{e} }
+
+func (Faults) uploadsAtOnce() bool { return false }
+
+func (Faults) limit(*Limits) {}
+
+func (Faults) lifetime() func(time.Time) (notBefore, notAfter time.Time) { return nil }
+
+func (Faults) checkLifetime() func(*mls.KeyPackage) (time.Time, error) { return nil }
 
 func (Faults) declined(context.Context, *Client, *connection.IncomingRequest) error { return nil }

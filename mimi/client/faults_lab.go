@@ -7,11 +7,13 @@ import (
 	"crypto/sha256"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 )
 
@@ -31,6 +33,13 @@ type Faults struct {
 	ReusePseudonym bool
 	// AnswerDecline lets the asker learn of a decline.
 	AnswerDecline bool
+	// UploadAtOnce replaces what is handed out at the very moment, and lets
+	// KeyPackages say to the second when they were made: what a hub sees of a later
+	// Add then tells when the fetch before it was.
+	UploadAtOnce bool
+	// LastResortTwice answers every fetch with the same set of last resort, so that
+	// two rooms share a pseudonym and keys.
+	LastResortTwice bool
 
 	memory *faultMemory
 }
@@ -49,6 +58,7 @@ func NamedFaults(name string) (Faults, bool) {
 	flag, ok := map[string]*bool{
 		"drop": &f.Drop, "duplicate": &f.Duplicate, "reorder": &f.Reorder, "plaintext-name": &f.PlaintextName,
 		"reuse-pseudonym": &f.ReusePseudonym, "answer-decline": &f.AnswerDecline,
+		"upload-at-once": &f.UploadAtOnce, "last-resort-twice": &f.LastResortTwice,
 	}[name]
 	if ok {
 		*flag = true
@@ -108,4 +118,34 @@ func (f Faults) declined(ctx context.Context, c *Client, request *connection.Inc
 	}
 	_, err := c.Accept(ctx, request.Recipient(), Ref(request.Ref()))
 	return err
+}
+
+func (f Faults) uploadsAtOnce() bool { return f.UploadAtOnce }
+
+// limit leaves a contact one set, of last resort.
+func (f Faults) limit(l *Limits) {
+	if f.LastResortTwice {
+		l.Sets, l.LastResort = -1, 1
+	}
+}
+
+// lifetime is one that tells when a KeyPackage was made.
+func (f Faults) lifetime() func(time.Time) (notBefore, notAfter time.Time) {
+	if !f.UploadAtOnce {
+		return nil
+	}
+	return func(now time.Time) (notBefore, notAfter time.Time) {
+		_, notAfter = identity.KeyPackageLifetime(now)
+		return now.Truncate(time.Second), notAfter
+	}
+}
+
+// checkLifetime takes any.
+func (f Faults) checkLifetime() func(*mls.KeyPackage) (time.Time, error) {
+	if !f.UploadAtOnce {
+		return nil
+	}
+	return func(kp *mls.KeyPackage) (time.Time, error) {
+		return time.Unix(int64(kp.LeafNode.NotAfter), 0).UTC(), nil
+	}
 }

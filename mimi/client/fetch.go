@@ -118,7 +118,16 @@ func (c *Client) fetchHere(ctx context.Context, account, user mimi.URI) ([]keyma
 	}
 	var answer *protocol.KeyMaterialResponse
 	err = c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
-		rows, err := c.MakeSet(ctx, keymaterial.HashToken(secret.Theirs.Token), c.cfg.Suite.ID())
+		owner := tokenOwner{user, account}
+		_, theirs, err := c.contact(ctx, owner.account, owner.peer)
+		if err != nil {
+			return err
+		}
+		if theirs.State != connection.Connected || theirs.Ours == nil {
+			return ErrNotConnected
+		}
+		// Nothing is stored at the provider, and nobody else could fetch it.
+		rows, err := c.makeSets(ctx, owner, theirs, keymaterial.Plan{Begin: keymaterial.Stock{Single: 1}})
 		if err != nil {
 			return err
 		}
@@ -157,5 +166,9 @@ func (c *Client) KeyMaterial(ctx context.Context, from string, req *protocol.Ano
 		return nil, err
 	}
 	defer done()
-	return c.provider.KeyMaterial(ctx, from, req)
+	answer, err := c.provider.KeyMaterial(ctx, from, req)
+	if err == nil && c.cfg.Faults.uploadsAtOnce() {
+		err = c.refillAll(ctx)
+	}
+	return answer, err
 }

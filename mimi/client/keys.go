@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
@@ -17,6 +18,7 @@ const (
 	secretCA       = "identity-ca"
 	secretQueue    = "queue-keys"
 	secretMaterial = "keymaterial-keys"
+	secretIssuer   = "upload-token-keys"
 	secretHub      = "hub-key"
 )
 
@@ -31,7 +33,8 @@ const (
 )
 
 // keys are those of the provider: its identity CA, the keys that others seal
-// queue references and connection tokens to, and the hub's signature key.
+// queue references and connection tokens to, those that issue upload tokens, and
+// the hub's signature key.
 type keys struct {
 	cfg *Config
 
@@ -40,6 +43,7 @@ type keys struct {
 	authority *identity.Authority
 	queues    identity.ProviderKeyRing
 	tokens    identity.ProviderKeyRing
+	issuers   keymaterial.IssuerKeyRing
 	hub       suite.SignatureKey
 }
 
@@ -61,6 +65,9 @@ func (k *keys) load(ctx context.Context) error {
 		}
 		if err := k.loadRing(ctx, secretMaterial, &k.tokens, requestLife); err != nil {
 			return fmt.Errorf("client: keymaterial keys: %w", err)
+		}
+		if err := k.loadIssuer(ctx); err != nil {
+			return fmt.Errorf("client: keys of upload tokens: %w", err)
 		}
 		return nil
 	})
@@ -149,6 +156,34 @@ func (k *keys) loadRing(ctx context.Context, name string, ring *identity.Provide
 		return err
 	}
 	return k.cfg.Store.PutSecret(ctx, name, b)
+}
+
+// loadIssuer is loadRing for the keys that issue upload tokens.
+func (k *keys) loadIssuer(ctx context.Context) error {
+	b, err := k.cfg.Store.Secret(ctx, secretIssuer)
+	if err == nil {
+		err = wire.Unmarshal(b, &k.issuers)
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	now := k.cfg.Clock.Now()
+	if !k.issuers.Due(now) {
+		return nil
+	}
+	if k.issuers, err = k.issuers.Rotate(now, k.cfg.Random); err != nil {
+		return err
+	}
+	if b, err = wire.Marshal(&k.issuers); err != nil {
+		return err
+	}
+	return k.cfg.Store.PutSecret(ctx, secretIssuer, b)
+}
+
+func (k *keys) issuer() keymaterial.IssuerKeyRing {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.issuers
 }
 
 func (k *keys) material() identity.ProviderKeyRing {

@@ -15,6 +15,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 	"github.com/mimi-gateway/mimi-gateway/mimi/content"
 	"github.com/mimi-gateway/mimi-gateway/mimi/hub"
+	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
@@ -53,6 +54,27 @@ type gateway struct {
 	mute func(*protocol.UpdateRequest) bool
 	// informed is called when the gateway is about to get a GroupInfo.
 	informed func()
+	// limits and faults are those of the next start.
+	limits client.Limits
+	faults client.Faults
+	// reused is how often each set of last resort that was handed out was before;
+	// packages and sets are the stock that was reported last, by ticks.
+	reused         []uint64
+	packages, sets keymaterial.Stock
+	ticks          int
+}
+
+// LastResort implements [client.Metrics].
+func (g *gateway) LastResort(before uint64) {
+	g.set(func(g *gateway) { g.reused = append(g.reused, before) })
+}
+
+// Stock implements [client.Metrics].
+func (g *gateway) Stock(packages, sets keymaterial.Stock) {
+	g.set(func(g *gateway) {
+		g.packages, g.sets = packages, sets
+		g.ticks++
+	})
 }
 
 // running is a gateway from one start to the next.
@@ -99,8 +121,9 @@ func (g *gateway) start() {
 		Domain: g.domain, Suite: s, Store: g.stores.Client,
 		Packages: g.stores.People, Replays: g.stores.People, KeyPackages: g.stores.People, Privates: g.stores.People,
 		Nonces: g.stores.People, Pseudonyms: g.stores.People, Pins: g.stores.People,
+		Registrations: g.stores.People, Allowances: g.stores.People,
 		Hub: network{g}, OwnHub: h, Peers: network{g}, People: g, Sink: g,
-		Clock: g.w.clock, Random: rand.Reader, Log: log,
+		Clock: g.w.clock, Random: rand.Reader, Log: log, Metrics: g, Limits: g.limits, Faults: g.faults,
 	})
 	if err != nil {
 		g.w.t.Fatal(err)

@@ -86,6 +86,9 @@ type Packages interface {
 	// CountPackages returns how many packages [Packages.HandOut] could still hand
 	// out once, and how many of last resort there are, for a suite at now.
 	CountPackages(ctx context.Context, user mimi.URI, s mls.CipherSuite, now time.Time) (single, lastResort int, err error)
+	// DropUnasked deletes the packages of a user that are used once, were neither
+	// handed out nor used, and end before the given time.
+	DropUnasked(ctx context.Context, user mimi.URI, before time.Time) error
 	// ForgetPackages deletes the packages that end before the given time.
 	ForgetPackages(ctx context.Context, before time.Time) error
 }

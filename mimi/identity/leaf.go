@@ -140,3 +140,17 @@ func KeyPackageLifetime(now time.Time) (notBefore, notAfter time.Time) {
 	notBefore = startOfDay(now).Add(-day)
 	return notBefore, notBefore.Add(90 * day)
 }
+
+// handOutPeriod is how long a stored KeyPackage, or establishment package, is
+// handed out. The client certificate in it is valid for half of its life when it is
+// sealed, which is longer (docs/mmr-profile.md, section 5).
+const handOutPeriod = 14 * day
+
+// HandOutHorizon is the not_after of the oldest KeyPackage that is still handed out
+// at now: one that was made up to 14 days before. Those that end before that are
+// kept only for what was handed out already. It is the same for everybody, so that
+// it tells nothing.
+func HandOutHorizon(now time.Time) time.Time {
+	_, notAfter := KeyPackageLifetime(now)
+	return notAfter.Add(-handOutPeriod)
+}

@@ -51,7 +51,12 @@ type world struct {
 	room       mimi.URI
 	store      *storetest.PeopleStore // Bob's provider
 	seen       *storetest.PeopleStore // Alice's
-	slots      uint32
+	slots      []uint32
+	uploadKey  suite.SignatureKey
+	issuers    keymaterial.IssuerKeyRing
+	issuer     *keymaterial.Issuer
+	wallet     keymaterial.Wallet
+	sequence   uint64
 	made       int
 	unknown    bool
 	reused     []uint64
@@ -60,7 +65,7 @@ type world struct {
 
 func newWorld(t testing.TB, s *suite.Suite) *world {
 	t.Helper()
-	w := &world{t: t, s: s, a: identitytest.NewProvider(t, s, "a.example"), b: identitytest.NewProvider(t, s, "b.example"), slots: 1}
+	w := &world{t: t, s: s, a: identitytest.NewProvider(t, s, "a.example"), b: identitytest.NewProvider(t, s, "b.example"), slots: []uint32{0}}
 	w.alice, w.bob = w.a.Person(t, "alice", "laptop"), w.b.Person(t, "bob", "phone")
 	w.adder = w.alice.Leaf(t, mimi.URI{}, nil)
 	w.key = must[identity.ConnectionKey](t)(identity.NewConnectionKey(w.b.Random))
@@ -70,33 +75,33 @@ func newWorld(t testing.TB, s *suite.Suite) *world {
 	w.tokenKeys = must[identity.ProviderKeyRing](t)(w.tokenKeys.Rotate(s, now, now.Add(90*24*time.Hour), time.Hour, w.b.Random))
 	w.room = identitytest.Room(t, "hub.example", w.a.Random)
 	w.store, w.seen = storetest.NewPeople(), storetest.NewPeople()
+	w.uploadKey = must[suite.SignatureKey](t)(s.GenerateSignatureKey(w.b.Random))
+	w.issuers = must[keymaterial.IssuerKeyRing](t)(w.issuers.Rotate(now, w.b.Random))
+	w.issuer = keymaterial.NewIssuer(keymaterial.IssuerConfig{
+		Keys:       func(context.Context) (keymaterial.IssuerKeyRing, error) { return w.issuers, nil },
+		Allowances: w.store, Spent: w.store, Limit: 1 << 20, Clock: w.b.Clock,
+	})
 	w.provider = keymaterial.NewProvider(w.config())
 	return w
 }
 
 func (w *world) config() keymaterial.ProviderConfig {
 	return keymaterial.ProviderConfig{
-		Domain: "b.example", Store: w.store, Nonces: w.store, Atomically: w.store.Atomically,
-		Keys:   func(context.Context) (identity.ProviderKeyRing, error) { return w.tokenKeys, nil },
-		Slots:  func(context.Context, keymaterial.TokenHash) (uint32, error) { return w.slots, nil },
-		Reused: func(_ context.Context, _ keymaterial.TokenHash, before uint64) { w.reused = append(w.reused, before) },
-		Clock:  w.b.Clock, Log: slog.New(slog.DiscardHandler),
+		Domain: "b.example", Store: w.store, Registrations: w.store, Nonces: w.store, Tokens: w.issuer, Atomically: w.store.Atomically,
+		Keys:       func(context.Context) (identity.ProviderKeyRing, error) { return w.tokenKeys, nil },
+		LastResort: func(_ context.Context, before uint64) { w.reused = append(w.reused, before) },
+		Clock:      w.b.Clock, Log: slog.New(slog.DiscardHandler),
 	}
 }
 
 // MakeSet makes w a keymaterial.Maker.
-func (w *world) MakeSet(ctx context.Context, token keymaterial.TokenHash, _ mls.CipherSuite) ([]keymaterial.Row, error) {
+func (w *world) MakeSet(ctx context.Context, token keymaterial.TokenHash, _ mls.CipherSuite) error {
 	if w.unknown || token != keymaterial.HashToken(w.token) {
-		return nil, keymaterial.ErrUnknownToken
+		return keymaterial.ErrUnknownToken
 	}
 	w.made++
-	rows, privates := w.newSet(false, mimi.URI{}, 0)
-	for i := range privates {
-		if err := w.store.PutPrivate(ctx, &privates[i]); err != nil {
-			return nil, err
-		}
-	}
-	return rows, nil
+	rows, _ := w.newSet(false, mimi.URI{}, 0)
+	return w.provider.Upload(ctx, w.signed(rows, nil))
 }
 
 func (w *world) newSet(lastResort bool, set mimi.URI, slots ...uint32) ([]keymaterial.Row, []keymaterial.Private) {
@@ -116,9 +121,48 @@ func (w *world) newSet(lastResort bool, set mimi.URI, slots ...uint32) ([]keymat
 	return rows, privates
 }
 
+// tokens gets upload tokens for Bob.
+func (w *world) tokens(n int) []keymaterial.UploadToken {
+	w.t.Helper()
+	for {
+		if tokens, ok := w.wallet.Take(n, w.b.Clock.Now()); ok {
+			return tokens
+		}
+		key, _ := w.issuers.Newest()
+		w.wallet.Add(key, w.issue(w.bob.User, key, keymaterial.MaxTokenBatch))
+	}
+}
+
+// issue gets upload tokens for somebody.
+func (w *world) issue(account mimi.URI, key keymaterial.IssuerKey, n int) []keymaterial.UploadToken {
+	w.t.Helper()
+	request, pending, err := keymaterial.RequestTokens(key, n, w.b.Random)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	response := must[*keymaterial.UploadTokenResponse](w.t)(w.issuer.Issue(w.t.Context(), account, request))
+	return must[[]keymaterial.UploadToken](w.t)(pending.Finish(response))
+}
+
+// signed makes an upload of rows that is paid and signed; change may break it
+// before that.
+func (w *world) signed(rows []keymaterial.Row, change func(*keymaterial.KeyMaterialUpload)) *keymaterial.KeyMaterialUpload {
+	w.t.Helper()
+	u := must[*keymaterial.KeyMaterialUpload](w.t)(keymaterial.NewUpload(w.token, w.slots, rows))
+	w.sequence++
+	u.Sequence, u.Tokens = w.sequence, w.tokens(len(rows))
+	if change != nil {
+		change(u)
+	}
+	if err := u.Sign(w.s, w.uploadKey); err != nil {
+		w.t.Fatal(err)
+	}
+	return u
+}
+
 func (w *world) upload(rows []keymaterial.Row) {
 	w.t.Helper()
-	if err := w.store.PutKeyPackages(w.t.Context(), rows); err != nil {
+	if err := w.provider.Upload(w.t.Context(), w.signed(rows, nil)); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -172,7 +216,7 @@ func (w *world) checkConfig() keymaterial.CheckConfig {
 func TestFetch(t *testing.T) {
 	identitytest.EachSuite(t, func(t *testing.T, s *suite.Suite) {
 		w := newWorld(t, s)
-		w.slots = 2
+		w.slots = []uint32{0, 1}
 		rows, privates := w.newSet(false, mimi.URI{}, 0, 1)
 		w.upload(rows)
 		set, reused, err := w.check(w.fetch())
@@ -341,7 +385,7 @@ func (w *world) sealFor(r *protocol.AnonymousKeyMaterialRequest, c *protocol.Con
 func TestCheckSetRefuses(t *testing.T) {
 	s := identitytest.Suite(t, suite.X25519AES128)
 	w := newWorld(t, s)
-	w.slots = 2
+	w.slots = []uint32{0, 1}
 	good := func() *protocol.KeyMaterialResponse {
 		rows, _ := w.newSet(false, mimi.URI{}, 0, 1)
 		return w.answer(rows)

@@ -40,24 +40,24 @@ var (
 // user has.
 var ErrUnknownToken = errors.New("keymaterial: nobody has given out this token")
 
-// A Maker makes a set at the moment when it is fetched: it is the client too.
+// A Maker uploads a set at the moment when it is fetched: it is the client too.
 type Maker interface {
-	// MakeSet makes a set of single use for the contact with that token, and stores
-	// its private parts. It fails with [ErrUnknownToken].
-	MakeSet(ctx context.Context, token TokenHash, s mls.CipherSuite) ([]Row, error)
+	// MakeSet makes and uploads a set of single use for the contact with that
+	// token. It fails with [ErrUnknownToken].
+	MakeSet(ctx context.Context, token TokenHash, s mls.CipherSuite) error
 }
 
 // ProviderConfig is what a [Provider] needs.
 type ProviderConfig struct {
-	Domain string
-	Store  Store
-	Nonces Nonces
+	Domain        string
+	Store         Store
+	Registrations Registrations
+	Nonces        Nonces
+	// Tokens takes what uploads are paid with.
+	Tokens Redeemer
 	// Keys returns the keymaterial keys, whose public parts are in the directory
 	// document.
 	Keys func(ctx context.Context) (identity.ProviderKeyRing, error)
-	// Slots returns how many clients the user has whose contact has that token. It
-	// is 1 for a token that nobody has given out.
-	Slots func(ctx context.Context, token TokenHash) (uint32, error)
 	// Maker makes sets on demand, or is nil.
 	Maker Maker
 	// MakeLimit is how many sets the maker may make for one token in MakePeriod.
@@ -66,11 +66,15 @@ type ProviderConfig struct {
 	MakePeriod time.Duration
 	// Atomically runs f in a transaction of the stores.
 	Atomically func(ctx context.Context, f func(ctx context.Context) error) error
-	// Reused is told that a set of last resort was handed out for a token: the
-	// client should upload fresh sets. May be nil.
-	Reused func(ctx context.Context, token TokenHash, before uint64)
-	Clock  mimi.Clock
-	Log    *slog.Logger
+	// LastResort is told that a set of last resort was handed out, and how often it
+	// was before: from then on it is worn, and the client uploads another one at its
+	// next schedule tick. May be nil.
+	LastResort func(ctx context.Context, before uint64)
+	// CheckLifetime checks the lifetime of an uploaded KeyPackage and returns its
+	// end, or is nil: then it has to be everybody's.
+	CheckLifetime func(kp *mls.KeyPackage) (notAfter time.Time, err error)
+	Clock         mimi.Clock
+	Log           *slog.Logger
 }
 
 // A Provider answers requests for the key material of local users. It may be
@@ -175,21 +179,17 @@ func notAllowed(err error) error {
 
 // answer takes a set: of single use, else made now, else of last resort.
 func (p *Provider) answer(ctx context.Context, token TokenHash, suites []mls.CipherSuite) (*protocol.KeyMaterialResponse, error) {
-	slots, err := p.cfg.Slots(ctx, token)
-	if err != nil {
-		return nil, err
-	}
-	q := Query{Token: token, Suites: suites, Slots: slots, Now: p.cfg.Clock.Now()}
 	var set *Set
 	lastResort := false
-	err = p.cfg.Atomically(ctx, func(ctx context.Context) error {
-		if set, err = p.cfg.Store.TakeSingle(ctx, q); !errors.Is(err, ErrExhausted) {
-			return err
-		}
-		if set, err = p.make(ctx, q); err == nil || errors.Is(err, ErrUnknownToken) {
+	err := p.cfg.Atomically(ctx, func(ctx context.Context) (err error) {
+		if set, err = p.single(ctx, token, suites); !errors.Is(err, ErrExhausted) {
 			return err
 		}
 		lastResort = true
+		q, err := p.query(ctx, token, suites)
+		if err != nil {
+			return err
+		}
 		set, err = p.cfg.Store.TakeLastResort(ctx, q)
 		return err
 	})
@@ -201,32 +201,63 @@ func (p *Provider) answer(ctx context.Context, token TokenHash, suites []mls.Cip
 	case err != nil:
 		return nil, err
 	}
-	if lastResort && p.cfg.Reused != nil {
-		p.cfg.Reused(ctx, token, set.Reused)
+	if lastResort && p.cfg.LastResort != nil {
+		p.cfg.LastResort(ctx, set.Reused)
 	}
 	return Response(set)
 }
 
-// make has a set made now, within the limit; otherwise it fails with
-// [ErrExhausted]. A failure of the maker is logged and answered by a set of last
-// resort: who fetches must not depend on it.
-func (p *Provider) make(ctx context.Context, q Query) (*Set, error) {
-	if p.cfg.Maker == nil || len(q.Suites) == 0 {
-		return nil, ErrExhausted
+// query asks for a set that can be handed out now. It fails with
+// [ErrUnknownToken] if nothing was uploaded under the token.
+func (p *Provider) query(ctx context.Context, token TokenHash, suites []mls.CipherSuite) (Query, error) {
+	r, err := p.cfg.Registrations.Registration(ctx, token)
+	if errors.Is(err, ErrNoRegistration) {
+		return Query{}, ErrUnknownToken
+	} else if err != nil {
+		return Query{}, err
 	}
-	if !p.reserve(q.Token, q.Now) {
-		return nil, ErrExhausted
-	}
-	rows, err := p.cfg.Maker.MakeSet(ctx, q.Token, q.Suites[0])
+	return Query{Token: token, Suites: suites, Slots: r.Slots, Now: identity.HandOutHorizon(p.cfg.Clock.Now())}, nil
+}
+
+// single takes a set that is used once, and has one made if there is none. It fails
+// with [ErrExhausted] or [ErrUnknownToken].
+func (p *Provider) single(ctx context.Context, token TokenHash, suites []mls.CipherSuite) (*Set, error) {
+	q, err := p.query(ctx, token, suites)
 	if err == nil {
-		return &Set{Rows: rows}, nil
+		var set *Set
+		if set, err = p.cfg.Store.TakeSingle(ctx, q); err == nil {
+			return set, nil
+		}
 	}
-	p.release(q.Token)
-	if errors.Is(err, ErrUnknownToken) {
+	if !errors.Is(err, ErrExhausted) && !errors.Is(err, ErrUnknownToken) {
 		return nil, err
 	}
+	if err := p.make(ctx, token, suites, err); err != nil {
+		return nil, err
+	}
+	if q, err = p.query(ctx, token, suites); err != nil {
+		return nil, err
+	}
+	return p.cfg.Store.TakeSingle(ctx, q)
+}
+
+// make has a set made now, within the limit; otherwise it fails with what was
+// found so far. A failure of the maker is logged and answered by a set of last
+// resort: who fetches must not depend on it.
+func (p *Provider) make(ctx context.Context, token TokenHash, suites []mls.CipherSuite, found error) error {
+	if p.cfg.Maker == nil || len(suites) == 0 || !p.reserve(token, p.cfg.Clock.Now()) {
+		return found
+	}
+	err := p.cfg.Maker.MakeSet(ctx, token, suites[0])
+	if err == nil {
+		return nil
+	}
+	p.release(token)
+	if errors.Is(err, ErrUnknownToken) {
+		return err
+	}
 	p.cfg.Log.WarnContext(ctx, "could not make key material on demand", "err", err)
-	return nil, ErrExhausted
+	return found
 }
 
 // reserve counts a set that is about to be made for a token, if there may be

@@ -41,6 +41,9 @@ type SetConfig struct {
 	LastResort bool
 	Clock      mimi.Clock
 	Random     io.Reader
+	// Lifetime says how long a KeyPackage is valid that is made at a time, or is nil:
+	// then it is [identity.KeyPackageLifetime], as for everybody.
+	Lifetime func(time.Time) (notBefore, notAfter time.Time)
 }
 
 // NewSet makes KeyPackages for one contact and one room: with fresh pseudonyms
@@ -81,7 +84,11 @@ func (cfg *SetConfig) keyPackage(slot Slot, leaf *identity.LeafIdentity) (*Row, 
 	if err != nil {
 		return nil, nil, err
 	}
-	notBefore, notAfter := identity.KeyPackageLifetime(cfg.Clock.Now())
+	lifetime := cfg.Lifetime
+	if lifetime == nil {
+		lifetime = identity.KeyPackageLifetime
+	}
+	notBefore, notAfter := lifetime(cfg.Clock.Now())
 	keys, err := mls.NewKeyPackage(cfg.Random, mls.KeyPackageParams{
 		CipherSuite: cfg.Suite.ID(),
 		Leaf: mls.LeafParams{

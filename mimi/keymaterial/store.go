@@ -15,6 +15,8 @@ import (
 var (
 	// ErrExhausted reports that no set of the wanted kind is there.
 	ErrExhausted = errors.New("keymaterial: no KeyPackages left")
+	// ErrNoRegistration reports a token under which nothing was uploaded.
+	ErrNoRegistration = errors.New("keymaterial: nothing is uploaded under this token")
 	// ErrNoPrivate reports a KeyPackage whose private part is not (any more) here.
 	ErrNoPrivate = errors.New("keymaterial: no private part of this KeyPackage")
 )
@@ -46,9 +48,9 @@ type Query struct {
 	Token TokenHash
 	// Suites that are acceptable, best first.
 	Suites []mls.CipherSuite
-	// Slots is the number of clients that the user has: a set without a row for
-	// each of the slots 0 to Slots-1 is incomplete and not handed out.
-	Slots uint32
+	// Slots are the clients that the user has, ascending: a set that has not one
+	// row for each of them, or has one for another client, is not handed out.
+	Slots []uint32
 	// Now is when the set must not be expired.
 	Now time.Time
 }
@@ -58,6 +60,14 @@ type Set struct {
 	Rows []Row
 	// Reused is how often a set of last resort was handed out before.
 	Reused uint64
+}
+
+// A Holding is a stored KeyPackage as its owner sees it.
+type Holding struct {
+	Row
+	// HandedOut is how often its set was: more than zero only for a set of last
+	// resort.
+	HandedOut uint64
 }
 
 // A Store keeps the KeyPackages that a provider hands out. Writes are durable
@@ -78,12 +88,25 @@ type Store interface {
 	// there is, the one that was handed out least often, and of these the one that
 	// expires last. It counts how often it does so. It fails with [ErrExhausted].
 	TakeLastResort(ctx context.Context, q Query) (*Set, error)
-	// CountSets returns how many complete sets of either kind there are.
-	CountSets(ctx context.Context, q Query) (single, lastResort int, err error)
-	// DeleteToken deletes all rows of a token: the contact was removed.
+	// Holdings returns all rows of a token, also those that have expired or whose
+	// set is incomplete, in the order of their sets and slots.
+	Holdings(ctx context.Context, token TokenHash) ([]Holding, error)
+	// DropSets deletes all rows of the sets of a token that are named.
+	DropSets(ctx context.Context, token TokenHash, sets []mimi.URI) error
+	// DeleteToken deletes all rows of a token, and its registration: the contact
+	// was removed.
 	DeleteToken(ctx context.Context, token TokenHash) error
 	// ForgetKeyPackages deletes the rows that expire before the given time.
 	ForgetKeyPackages(ctx context.Context, before time.Time) error
+}
+
+// Registrations keeps who may change the rows of a token. The rules of [Store]
+// apply.
+type Registrations interface {
+	// Registration fails with [ErrNoRegistration].
+	Registration(ctx context.Context, token TokenHash) (*Registration, error)
+	// PutRegistration inserts or replaces the registration of a token.
+	PutRegistration(ctx context.Context, token TokenHash, r *Registration) error
 }
 
 // A Private is the private part of a KeyPackage at rest, at the client. Nothing

@@ -80,6 +80,25 @@ func Packages(t *testing.T, open func(*testing.T) connection.Packages) {
 			t.Errorf("handed out %+v, %v after use", p, err)
 		}
 	})
+	t.Run("DropUnasked", func(t *testing.T) {
+		s := open(t)
+		for _, p := range []*connection.StoredPackage{
+			packageOf(1, "bob", false, now.Add(day)), packageOf(2, "bob", false, now.Add(2*day)), packageOf(3, "bob", true, now.Add(day)),
+			packageOf(4, "ben", false, now.Add(day)), packageOf(5, "bob", false, now),
+		} {
+			do(t, s.PutPackage(t.Context(), p))
+		}
+		if p, err := handOut(s, "bob", now); err != nil || p.Ref != (connection.Ref{5}) {
+			t.Fatalf("handed out %+v, %v", p, err)
+		}
+		do(t, s.DropUnasked(t.Context(), user("bob"), now.Add(2*day)))
+		wantError(s.Package(t.Context(), connection.Ref{1}))(t, connection.ErrUnknownPackage)
+		for n := byte(2); n <= 5; n++ {
+			if _, err := s.Package(t.Context(), connection.Ref{n}); err != nil {
+				t.Errorf("package %d: %v", n, err)
+			}
+		}
+	})
 	t.Run("Forget", func(t *testing.T) {
 		s := open(t)
 		do(t, s.PutPackage(t.Context(), packageOf(1, "bob", false, now)))

@@ -26,13 +26,15 @@ type PeopleStore struct {
 }
 
 var (
-	_ identity.PinStore      = (*PeopleStore)(nil)
-	_ connection.Packages    = (*PeopleStore)(nil)
-	_ connection.Replays     = (*PeopleStore)(nil)
-	_ keymaterial.Store      = (*PeopleStore)(nil)
-	_ keymaterial.Privates   = (*PeopleStore)(nil)
-	_ keymaterial.Nonces     = (*PeopleStore)(nil)
-	_ keymaterial.Pseudonyms = (*PeopleStore)(nil)
+	_ identity.PinStore         = (*PeopleStore)(nil)
+	_ connection.Packages       = (*PeopleStore)(nil)
+	_ connection.Replays        = (*PeopleStore)(nil)
+	_ keymaterial.Store         = (*PeopleStore)(nil)
+	_ keymaterial.Registrations = (*PeopleStore)(nil)
+	_ keymaterial.Privates      = (*PeopleStore)(nil)
+	_ keymaterial.Nonces        = (*PeopleStore)(nil)
+	_ keymaterial.Pseudonyms    = (*PeopleStore)(nil)
+	_ keymaterial.Allowances    = (*PeopleStore)(nil)
 )
 
 // NewPeople returns an empty store.
@@ -47,9 +49,11 @@ type peopleState struct {
 	replays    table[connection.Ref, time.Time]
 	material   table[materialKey, keymaterial.Row]
 	reused     table[setKey, uint64]
+	registered table[keymaterial.TokenHash, keymaterial.Registration]
 	privates   table[[32]byte, keymaterial.Private]
 	nonces     table[[32]byte, time.Time]
 	pseudonyms table[mimi.URI, pseudonymRow]
+	allowances table[mimi.URI, allowanceRow]
 }
 
 type (
@@ -65,6 +69,11 @@ type (
 		setKey
 		slot uint32
 	}
+	allowanceRow struct {
+		day    int64
+		issued int
+		wallet []byte
+	}
 	pseudonymRow struct {
 		count uint64
 		until time.Time
@@ -77,9 +86,11 @@ func (s *peopleState) disown() {
 	s.replays.disown()
 	s.material.disown()
 	s.reused.disown()
+	s.registered.disown()
 	s.privates.disown()
 	s.nonces.disown()
 	s.pseudonyms.disown()
+	s.allowances.disown()
 }
 
 // Atomically runs f in a transaction of the store; see client.Store.
@@ -223,6 +234,16 @@ func (p *PeopleStore) CountPackages(ctx context.Context, user mimi.URI, suite ml
 		return nil
 	})
 	return single, lastResort, err
+}
+
+// DropUnasked implements [connection.Packages].
+func (p *PeopleStore) DropUnasked(ctx context.Context, user mimi.URI, before time.Time) error {
+	return p.m.write(ctx, func(s *peopleState) error {
+		s.packages.delete(func(_ connection.Ref, r packageRow) bool {
+			return r.User == user && !r.LastResort && !r.Used && !r.handedOut && r.NotAfter.Before(before)
+		})
+		return nil
+	})
 }
 
 // ForgetPackages implements [connection.Packages].
@@ -383,14 +404,14 @@ func (s *peopleState) putRow(r keymaterial.Row) error {
 func (s *peopleState) sets(q keymaterial.Query, suite mls.CipherSuite, lastResort bool) [][]keymaterial.Row {
 	bySet := map[mimi.URI][]keymaterial.Row{}
 	for _, r := range s.material.rows {
-		if r.Token == q.Token && r.Suite == suite && r.LastResort == lastResort && r.Slot < q.Slots && !q.Now.After(r.NotAfter) {
+		if r.Token == q.Token && r.Suite == suite && r.LastResort == lastResort && !q.Now.After(r.NotAfter) {
 			bySet[r.Set] = append(bySet[r.Set], cloneMaterial(r))
 		}
 	}
 	var sets [][]keymaterial.Row
 	for _, rows := range bySet {
-		if uint32(len(rows)) == q.Slots {
-			slices.SortFunc(rows, func(a, b keymaterial.Row) int { return cmp.Compare(a.Slot, b.Slot) })
+		slices.SortFunc(rows, func(a, b keymaterial.Row) int { return cmp.Compare(a.Slot, b.Slot) })
+		if slices.EqualFunc(rows, q.Slots, func(r keymaterial.Row, slot uint32) bool { return r.Slot == slot }) {
 			sets = append(sets, rows)
 		}
 	}
@@ -453,16 +474,56 @@ func (p *PeopleStore) TakeLastResort(ctx context.Context, q keymaterial.Query) (
 	return set, err
 }
 
-// CountSets implements [keymaterial.Store].
-func (p *PeopleStore) CountSets(ctx context.Context, q keymaterial.Query) (single, lastResort int, err error) {
+// Holdings implements [keymaterial.Store].
+func (p *PeopleStore) Holdings(ctx context.Context, token keymaterial.TokenHash) (all []keymaterial.Holding, err error) {
 	err = p.m.read(ctx, func(s *peopleState) error {
-		for _, suite := range q.Suites {
-			single += len(s.sets(q, suite, false))
-			lastResort += len(s.sets(q, suite, true))
+		mine := func(r keymaterial.Row) bool { return r.Token == token }
+		order := func(a, b keymaterial.Row) int {
+			return cmp.Or(compareURIs(a.Set, b.Set), cmp.Compare(a.Slot, b.Slot))
+		}
+		for _, r := range s.material.list(mine, order, cloneMaterial) {
+			times, _ := s.reused.get(setKey{token, r.Set})
+			all = append(all, keymaterial.Holding{Row: *r, HandedOut: times})
 		}
 		return nil
 	})
-	return single, lastResort, err
+	return all, err
+}
+
+// DropSets implements [keymaterial.Store].
+func (p *PeopleStore) DropSets(ctx context.Context, token keymaterial.TokenHash, sets []mimi.URI) error {
+	return p.m.write(ctx, func(s *peopleState) error {
+		dropped := func(key setKey) bool { return key.token == token && slices.Contains(sets, key.set) }
+		s.material.delete(func(key materialKey, _ keymaterial.Row) bool { return dropped(key.setKey) })
+		s.reused.delete(func(key setKey, _ uint64) bool { return dropped(key) })
+		return nil
+	})
+}
+
+func cloneRegistration(r keymaterial.Registration) *keymaterial.Registration {
+	r.UploadKey, r.Slots = bytes.Clone(r.UploadKey), slices.Clone(r.Slots)
+	return &r
+}
+
+// Registration implements [keymaterial.Registrations].
+func (p *PeopleStore) Registration(ctx context.Context, token keymaterial.TokenHash) (r *keymaterial.Registration, err error) {
+	err = p.m.read(ctx, func(s *peopleState) error {
+		row, ok := s.registered.get(token)
+		if !ok {
+			return keymaterial.ErrNoRegistration
+		}
+		r = cloneRegistration(row)
+		return nil
+	})
+	return r, err
+}
+
+// PutRegistration implements [keymaterial.Registrations].
+func (p *PeopleStore) PutRegistration(ctx context.Context, token keymaterial.TokenHash, r *keymaterial.Registration) error {
+	return p.m.write(ctx, func(s *peopleState) error {
+		s.registered.put(token, *cloneRegistration(*r))
+		return nil
+	})
 }
 
 // DeleteToken implements [keymaterial.Store].
@@ -470,6 +531,7 @@ func (p *PeopleStore) DeleteToken(ctx context.Context, token keymaterial.TokenHa
 	return p.m.write(ctx, func(s *peopleState) error {
 		s.material.delete(func(key materialKey, _ keymaterial.Row) bool { return key.token == token })
 		s.reused.delete(func(key setKey, _ uint64) bool { return key.token == token })
+		s.registered.delete(func(key keymaterial.TokenHash, _ keymaterial.Registration) bool { return key == token })
 		return nil
 	})
 }
@@ -481,3 +543,53 @@ func (p *PeopleStore) ForgetKeyPackages(ctx context.Context, before time.Time) e
 		return nil
 	})
 }
+
+// CountIssued implements [keymaterial.Allowances].
+func (p *PeopleStore) CountIssued(ctx context.Context, account mimi.URI, day int64, n, limit int) error {
+	return p.m.write(ctx, func(s *peopleState) error {
+		row, _ := s.allowances.get(account)
+		if row.day != day {
+			row.day, row.issued = day, 0
+		}
+		if row.issued += n; row.issued > limit {
+			return keymaterial.ErrQuota
+		}
+		s.allowances.put(account, row)
+		return nil
+	})
+}
+
+// PutWallet implements [keymaterial.Allowances].
+func (p *PeopleStore) PutWallet(ctx context.Context, account mimi.URI, secret []byte) error {
+	return p.m.write(ctx, func(s *peopleState) error {
+		row, _ := s.allowances.get(account)
+		row.wallet = bytes.Clone(secret)
+		s.allowances.put(account, row)
+		return nil
+	})
+}
+
+// Wallet implements [keymaterial.Allowances].
+func (p *PeopleStore) Wallet(ctx context.Context, account mimi.URI) (secret []byte, err error) {
+	err = p.m.read(ctx, func(s *peopleState) error {
+		row, _ := s.allowances.get(account)
+		secret = bytes.Clone(row.wallet)
+		return nil
+	})
+	return secret, err
+}
+
+// DeleteAllowance implements [keymaterial.Allowances].
+func (p *PeopleStore) DeleteAllowance(ctx context.Context, account mimi.URI) error {
+	return p.m.write(ctx, func(s *peopleState) error {
+		s.allowances.delete(func(key mimi.URI, _ allowanceRow) bool { return key == account })
+		return nil
+	})
+}
+
+// KeyPackages counts the KeyPackages that are stored, and PrivateParts their private
+// parts.
+func (p *PeopleStore) KeyPackages() int { return len(p.m.committed().material.rows) }
+
+// PrivateParts counts the private parts of KeyPackages.
+func (p *PeopleStore) PrivateParts() int { return len(p.m.committed().privates.rows) }

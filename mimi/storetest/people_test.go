@@ -25,6 +25,10 @@ func TestKeyMaterial(t *testing.T) {
 	storetest.KeyMaterial(t, func(*testing.T) keymaterial.Store { return storetest.NewPeople() })
 }
 
+func TestRegistrations(t *testing.T) {
+	storetest.Registrations(t, func(*testing.T) storetest.RegistrationStore { return storetest.NewPeople() })
+}
+
 func TestPrivates(t *testing.T) {
 	storetest.Privates(t, func(*testing.T) keymaterial.Privates { return storetest.NewPeople() })
 }
@@ -35,4 +39,8 @@ func TestNonces(t *testing.T) {
 
 func TestPseudonyms(t *testing.T) {
 	storetest.Pseudonyms(t, func(*testing.T) keymaterial.Pseudonyms { return storetest.NewPeople() })
+}
+
+func TestAllowances(t *testing.T) {
+	storetest.Allowances(t, func(*testing.T) keymaterial.Allowances { return storetest.NewPeople() })
 }

@@ -91,6 +91,7 @@ func New(cfg Config) (*Node, error) {
 	if n.client, err = client.New(client.Config{
 		Domain: domain, Suite: s, Store: cfg.Store.Client(),
 		Packages: people, Replays: people, KeyPackages: people, Privates: people, Nonces: people, Pseudonyms: people, Pins: people,
+		Registrations: people, Allowances: people,
 		Hub: hubs{n}, OwnHub: n.hub, Peers: n.peers, People: cfg.People, Sink: cfg.Sink,
 		Clock: cfg.Clock, Random: rand.Reader, Log: cfg.Log, Faults: cfg.Faults, Refused: refused,
 		Limits: client.Limits{

@@ -1,0 +1,231 @@
+package client
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
+)
+
+const (
+	// lastResortRefresh is how long before it is no longer handed out something of
+	// last resort is replaced, and singleRefresh the same for what is used once:
+	// longer than schedule ticks are apart.
+	lastResortRefresh = 7 * 24 * time.Hour
+	singleRefresh     = 24 * time.Hour
+)
+
+// Metrics is told what an operator has to see of key material. Nothing that it is
+// given says whose it is. Calls may be concurrent, and must not block.
+type Metrics interface {
+	// LastResort counts a set of KeyPackages of last resort that was handed out, and
+	// says how often that set was before.
+	LastResort(before uint64)
+	// Stock says how much is there to be handed out, of all accounts together:
+	// establishment packages, and sets of KeyPackages.
+	Stock(packages, sets keymaterial.Stock)
+}
+
+// noMetrics is who nobody asks.
+type noMetrics struct{}
+
+// LastResort implements [Metrics].
+func (noMetrics) LastResort(uint64) {}
+
+// Stock implements [Metrics].
+func (noMetrics) Stock(_, _ keymaterial.Stock) {}
+
+// lastResort is told by the provider that a set of last resort was handed out. The
+// next schedule tick replaces it.
+func (c *Client) lastResort(ctx context.Context, before uint64) {
+	c.cfg.Metrics.LastResort(before)
+	if before > 0 {
+		c.cfg.Log.WarnContext(ctx, "key material of last resort was handed out again; two rooms share a pseudonym", "times", before)
+	}
+}
+
+// planRefill plans the next schedule tick: at a time that has nothing to do with
+// what was handed out when (docs/mmr-profile.md, section 5).
+func (c *Client) planRefill(earliest time.Duration) {
+	var b [8]byte
+	if _, err := io.ReadFull(c.cfg.Random, b[:]); err != nil {
+		b = [8]byte{} // the tick is earlier then, and that is all
+	}
+	jitter := time.Duration(binary.BigEndian.Uint64(b[:]) % uint64(c.cfg.Limits.Refill))
+	c.timers.at(mimi.URI{Domain: c.cfg.Domain, Kind: mimi.KindClient, ID: "refill"}, func() func() bool {
+		return c.cfg.Clock.AfterFunc(earliest+jitter, func() { c.spawn(c.refill) })
+	})
+}
+
+// refill is a schedule tick: it brings everybody's stock back to what it should be,
+// whether or not something was taken from it.
+func (c *Client) refill(ctx context.Context) {
+	if err := c.refillAll(ctx); err != nil && ctx.Err() == nil {
+		c.cfg.Log.WarnContext(ctx, "could not refill all key material", "err", err)
+	}
+	c.planRefill(c.cfg.Limits.Refill / 2)
+}
+
+func (c *Client) refillAll(ctx context.Context) error {
+	accounts, err := c.cfg.Store.Accounts(ctx)
+	if err != nil {
+		return err
+	}
+	var packages, sets keymaterial.Stock
+	var errs []error
+	for _, account := range accounts {
+		errs = append(errs, c.stockWallet(ctx, account.User), c.stockPackages(ctx, account.User))
+		have, err := c.packageStock(ctx, account.User)
+		errs = append(errs, err)
+		packages.Single, packages.LastResort = packages.Single+have.Single, packages.LastResort+have.LastResort
+	}
+	// The order of their ids is random: it does not go by accounts.
+	contacts, err := c.cfg.Store.Contacts(ctx)
+	errs = append(errs, err)
+	for _, contact := range contacts {
+		have, err := c.stockContact(ctx, tokenOwner{contact.Account, contact.Peer})
+		errs = append(errs, err)
+		sets.Single, sets.LastResort = sets.Single+have.Single, sets.LastResort+have.LastResort
+	}
+	c.cfg.Metrics.Stock(packages, sets)
+	return errors.Join(errs...)
+}
+
+// stockWallet gets an account upload tokens before it needs them, so that the
+// moment in which they are issued is not that of an upload.
+func (c *Client) stockWallet(ctx context.Context, account mimi.URI) error {
+	err := c.withWallet(ctx, account, func(ctx context.Context, w *keymaterial.Wallet) error {
+		return c.fillWallet(ctx, account, w, walletBatch)
+	})
+	return ignore(err, keymaterial.ErrQuota)
+}
+
+// stockPackages gives an account as many establishment packages as it should have,
+// and deletes what nobody was given in time.
+func (c *Client) stockPackages(ctx context.Context, user mimi.URI) error {
+	horizon := identity.HandOutHorizon(c.cfg.Clock.Now())
+	return c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		if err := c.cfg.Packages.DropUnasked(ctx, user, horizon); err != nil {
+			return err
+		}
+		for _, kind := range []struct {
+			lastResort bool
+			want       int
+			refresh    time.Duration
+		}{{true, 1, lastResortRefresh}, {false, c.cfg.Limits.Packages, singleRefresh}} {
+			single, last, err := c.cfg.Packages.CountPackages(ctx, user, c.cfg.Suite.ID(), horizon.Add(kind.refresh))
+			if err != nil {
+				return err
+			}
+			have := single
+			if kind.lastResort {
+				have = last
+			}
+			for range kind.want - have {
+				if err := c.newPackage(ctx, user, kind.lastResort); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// packageStock counts the establishment packages of an account that can be handed
+// out.
+func (c *Client) packageStock(ctx context.Context, user mimi.URI) (s keymaterial.Stock, err error) {
+	s.Single, s.LastResort, err = c.cfg.Packages.CountPackages(ctx, user, c.cfg.Suite.ID(), identity.HandOutHorizon(c.cfg.Clock.Now()))
+	return s, err
+}
+
+// stockContact gives a contact as many sets of KeyPackages as it should have, and
+// returns how many there are then. Only who is connected has any. Sets that are used
+// once are made when they are fetched; what is kept are those of last resort.
+func (c *Client) stockContact(ctx context.Context, owner tokenOwner) (stock keymaterial.Stock, err error) {
+	return stock, c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		contact, secret, err := c.contact(ctx, owner.account, owner.peer)
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if contact.State != ContactConnected || secret.Ours == nil {
+			return nil
+		}
+		token := keymaterial.HashToken(secret.Ours.Token)
+		held, err := c.cfg.KeyPackages.Holdings(ctx, token)
+		if err != nil {
+			return err
+		}
+		horizon := identity.HandOutHorizon(c.cfg.Clock.Now())
+		plan := keymaterial.NewPlan(keymaterial.PlanConfig{
+			Held: held, Slots: ownSlots, Own: ownSlot, Want: keymaterial.Stock{LastResort: c.cfg.Limits.LastResort},
+			Usable: horizon, Fresh: horizon.Add(lastResortRefresh),
+		})
+		if err := c.upload(ctx, owner, secret, plan); err != nil {
+			return fmt.Errorf("key material of last resort: %w", err)
+		}
+		// A Welcome may still come for what was handed out.
+		if err := c.dropPrivates(ctx, held, func(h *keymaterial.Holding) bool {
+			return h.HandedOut == 0 && slices.Contains(plan.Drop, h.Set)
+		}); err != nil {
+			return err
+		}
+		held, err = c.cfg.KeyPackages.Holdings(ctx, token)
+		stock = count(held)
+		return err
+	})
+}
+
+// count counts sets of one KeyPackage each.
+func count(held []keymaterial.Holding) (s keymaterial.Stock) {
+	for _, h := range held {
+		if h.LastResort {
+			s.LastResort++
+		} else {
+			s.Single++
+		}
+	}
+	return s
+}
+
+// connectedNow gives a contact its first key material, in the transaction in which
+// it becomes one.
+func (c *Client) connectedNow(ctx context.Context, contact *Contact, secret *contactSecret) error {
+	if contact.State != ContactConnected || secret.Ours == nil {
+		return nil
+	}
+	_, err := c.cfg.Registrations.Registration(ctx, keymaterial.HashToken(secret.Ours.Token))
+	if !errors.Is(err, keymaterial.ErrNoRegistration) {
+		return err
+	}
+	_, err = c.stockContact(ctx, tokenOwner{contact.Account, contact.Peer})
+	return ignore(err, keymaterial.ErrQuota) // the next schedule tick tries again
+}
+
+// handOut returns an establishment package: one that is used once, or else the one
+// of last resort. What is taken is not replaced now: see [Client.planRefill].
+func (c *Client) handOut(ctx context.Context, user mimi.URI) (*connection.StoredPackage, error) {
+	take := func() (*connection.StoredPackage, error) {
+		return c.cfg.Packages.HandOut(ctx, user, c.cfg.Suite.ID(), identity.HandOutHorizon(c.cfg.Clock.Now()))
+	}
+	stored, err := take()
+	if errors.Is(err, connection.ErrNoPackage) {
+		// The gateway was stopped for weeks: better now than not at all.
+		if err = c.newPackage(ctx, user, true); err == nil {
+			stored, err = take()
+		}
+	}
+	if err == nil && c.cfg.Faults.uploadsAtOnce() {
+		err = c.stockPackages(ctx, user)
+	}
+	return stored, err
+}

@@ -100,9 +100,15 @@ type Limits struct {
 	// ConnectionRequests bounds the connection requests that wait for a local
 	// user's decision.
 	ConnectionRequests int `yaml:"connection_requests"`
-	// KeyPackageSets bounds the sets of KeyPackages that one contact of a local
-	// user can fetch in an hour.
+	// KeyPackageSets bounds the sets of KeyPackages that are made for one contact of
+	// a local user in an hour. Beyond it sets are used again.
 	KeyPackageSets int `yaml:"key_package_sets"`
+	// KeyPackageUploads bounds the KeyPackages that one local user stores on one UTC
+	// day, for all contacts together.
+	KeyPackageUploads int `yaml:"key_package_uploads"`
+	// ConnectionPackages is how many connection requests a local user can be sent
+	// between two refills before a package is used again.
+	ConnectionPackages int `yaml:"connection_packages"`
 }
 
 // Metrics describes the listener for Prometheus.
@@ -131,6 +137,8 @@ func Default() Config {
 			RoomsPerUser:       1000,
 			ConnectionRequests: 50,
 			KeyPackageSets:     20,
+			KeyPackageUploads:  1000,
+			ConnectionPackages: 5,
 		},
 	}
 }

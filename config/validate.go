@@ -67,6 +67,8 @@ func (l *Limits) validate(p *problems) {
 		{"rooms_per_user", int64(l.RoomsPerUser)},
 		{"connection_requests", int64(l.ConnectionRequests)},
 		{"key_package_sets", int64(l.KeyPackageSets)},
+		{"key_package_uploads", int64(l.KeyPackageUploads)},
+		{"connection_packages", int64(l.ConnectionPackages)},
 	} {
 		if limit.value <= 0 {
 			p.check("limits."+limit.key, "must be greater than zero; remove the line for the default")

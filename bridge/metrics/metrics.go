@@ -8,7 +8,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi/client"
+	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
 )
+
+var _ client.Metrics = (*Metrics)(nil)
 
 // Metrics is the registry of one process and its instruments. No label holds
 // an identifier of a person, room or message.
@@ -18,6 +23,10 @@ type Metrics struct {
 	intakeStored  prometheus.Counter
 	intakeHandled prometheus.Counter
 	refused       *prometheus.CounterVec
+
+	lastResort *prometheus.CounterVec
+	packages   *prometheus.GaugeVec
+	sets       *prometheus.GaugeVec
 }
 
 // New returns a registry with the instruments of the gateway, of the Go
@@ -37,9 +46,25 @@ func New() *Metrics {
 			Name: "mimi_refused_total",
 			Help: "What other providers and their users sent that did not pass a check, by the check (docs/attacks.md).",
 		}, []string{"check"}),
+		lastResort: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mimi_key_material_last_resort_total",
+			Help: "Sets of KeyPackages of last resort that were handed out. With use=\"again\", the set was handed out before: two rooms share a pseudonym.",
+		}, []string{"use"}),
+		packages: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "mimi_connection_packages",
+			Help: "Establishment packages of all local users that can be handed out, at the last refill.",
+		}, []string{"kind"}),
+		sets: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "mimi_key_material_sets",
+			Help: "Sets of KeyPackages of all local users that are stored, at the last refill.",
+		}, []string{"kind"}),
+	}
+	// Counters that are there before they count can be alerted on.
+	for _, use := range []string{"first", "again"} {
+		m.lastResort.WithLabelValues(use)
 	}
 	m.registry.MustRegister(
-		m.intakeStored, m.intakeHandled, m.refused,
+		m.intakeStored, m.intakeHandled, m.refused, m.lastResort, m.packages, m.sets,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -61,3 +86,20 @@ func (m *Metrics) IntakeHandled() { m.intakeHandled.Inc() }
 
 // Refused counts something that did not pass a check, by the check's code.
 func (m *Metrics) Refused(check string) { m.refused.WithLabelValues(check).Inc() }
+
+// LastResort implements [client.Metrics].
+func (m *Metrics) LastResort(before uint64) {
+	use := "first"
+	if before > 0 {
+		use = "again"
+	}
+	m.lastResort.WithLabelValues(use).Inc()
+}
+
+// Stock implements [client.Metrics].
+func (m *Metrics) Stock(packages, sets keymaterial.Stock) {
+	for gauge, stock := range map[*prometheus.GaugeVec]keymaterial.Stock{m.packages: packages, m.sets: sets} {
+		gauge.WithLabelValues("single").Set(float64(stock.Single))
+		gauge.WithLabelValues("last_resort").Set(float64(stock.LastResort))
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"go.mau.fi/util/dbutil"
 
 	"github.com/mimi-gateway/mimi-gateway/bridge"
+	"github.com/mimi-gateway/mimi-gateway/bridge/metrics"
 	"github.com/mimi-gateway/mimi-gateway/cmd/internal/node"
 	"github.com/mimi-gateway/mimi-gateway/config"
 	"github.com/mimi-gateway/mimi-gateway/mapping"
@@ -24,7 +25,7 @@ type backend struct {
 	keys     mapping.Keys
 	clock    mimi.Clock
 	lab      *labOptions
-	refused  func(check string)
+	metrics  *metrics.Metrics
 
 	node *node.Node // set by open
 }
@@ -37,7 +38,7 @@ func (b *backend) open(ctx context.Context, db *dbutil.Database, log *slog.Logge
 	}
 	n, err := node.New(node.Config{
 		Settings: b.settings, Store: store, People: matrix, Sink: matrix, Clock: b.clock, Log: log, Faults: b.lab.engineFaults(),
-		Refused: b.refused,
+		Metrics: b.metrics, Refused: b.metrics.Refused,
 	})
 	if err != nil {
 		return nil, err

@@ -92,7 +92,7 @@ func (d *daemon) build(s *settings, opts *options, keys mapping.Keys) error {
 	db.IgnoreUnsupportedDatabase = opts.ignoreUnsupportedVersion
 	d.db = db
 	clock := opts.lab.newClock()
-	d.backend = &backend{settings: s.network, keys: keys, clock: clock, lab: &opts.lab, refused: d.metrics.Refused}
+	d.backend = &backend{settings: s.network, keys: keys, clock: clock, lab: &opts.lab, metrics: d.metrics}
 	d.connector = bridge.NewConnector(bridge.Options{
 		Config:        &s.network,
 		Open:          d.backend.open,

@@ -134,6 +134,22 @@ func TestClientJoinsAndLeaves(t *testing.T) {
 	}
 }
 
+// TestProviderDropsSetsOfGoneClients: the provider does so even if nobody asks for
+// it: what a client that has gone made is not handed out, nor what it has seen.
+func TestProviderDropsSetsOfGoneClients(t *testing.T) {
+	w := newWorld(t, identitytest.Suite(t, suite.X25519AES128))
+	w.slots = []uint32{0, 1}
+	both, _ := w.newSet(true, mimi.URI{}, 0, 1)
+	begun, _ := w.newSet(true, mimi.URI{}, 0)
+	w.upload(append(both, begun...))
+	w.slots = []uint32{0}
+	w.upload(nil)
+	held := w.holdings()
+	if len(held) != 1 || held[0].Set != begun[0].Set {
+		t.Errorf("%d KeyPackages are left, want the one that the client which has gone has not seen", len(held))
+	}
+}
+
 // TestWornSets: a set of last resort that was handed out, or that is old, is replaced;
 // but one that is worn is better than none.
 func TestWornSets(t *testing.T) {

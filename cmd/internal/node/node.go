@@ -26,7 +26,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/provider"
 )
 
-// Config is what a node works with. All fields but Faults and Refused are
+// Config is what a node works with. All fields but Faults, Metrics and
 // mandatory.
 type Config struct {
 	// Settings must be valid.
@@ -38,6 +38,8 @@ type Config struct {
 	Clock  mimi.Clock
 	Log    *slog.Logger
 	Faults client.Faults
+	// Metrics is told of key material; nil for nobody.
+	Metrics client.Metrics
 	// Refused counts refusals by the code of the check; nil for nobody.
 	Refused func(check string)
 }
@@ -93,10 +95,11 @@ func New(cfg Config) (*Node, error) {
 		Packages: people, Replays: people, KeyPackages: people, Privates: people, Nonces: people, Pseudonyms: people, Pins: people,
 		Registrations: people, Allowances: people,
 		Hub: hubs{n}, OwnHub: n.hub, Peers: n.peers, People: cfg.People, Sink: cfg.Sink,
-		Clock: cfg.Clock, Random: rand.Reader, Log: cfg.Log, Faults: cfg.Faults, Refused: refused,
+		Clock: cfg.Clock, Random: rand.Reader, Log: cfg.Log, Metrics: cfg.Metrics, Faults: cfg.Faults, Refused: refused,
 		Limits: client.Limits{
 			Users: uint32(cfg.Settings.Limits.RoomParticipants), AccountRooms: cfg.Settings.Limits.RoomsPerUser, //nolint:gosec // validated
 			Requests: cfg.Settings.Limits.ConnectionRequests, Sets: cfg.Settings.Limits.KeyPackageSets,
+			Uploads: cfg.Settings.Limits.KeyPackageUploads, Packages: cfg.Settings.Limits.ConnectionPackages,
 		},
 	}); err != nil {
 		return nil, err

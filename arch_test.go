@@ -84,6 +84,10 @@ var imports = map[string][]string{
 	"cmd/mimi-lab": {
 		"mimi/...", "mapping", "config", "cmd/internal/...", "cmd/mimi-lab/...", "maunium.net/go/mautrix", "go.mau.fi/util", "golang.org/x/sync",
 	},
+	"cmd/mimi-lab/internal/attack": {
+		"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/room", "mimi/identity", "mimi/connection", "mimi/keymaterial", "mimi/mmr",
+		"mimi/content", "mimi/protocol", "mimi/client", "mapping", "cmd/internal/node", "cmd/mimi-lab/internal/wiretap",
+	},
 	"cmd/mimi-lab/internal/expect":  {},
 	"cmd/mimi-lab/internal/gateway": {"cmd/mimi-lab/internal/process", "gopkg.in/yaml.v3"},
 	"cmd/mimi-lab/internal/interop": {"mimi/mls", "cmd/mimi-lab/internal/mlspeer"},

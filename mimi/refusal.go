@@ -33,11 +33,15 @@ func CheckOf(err error) string {
 	return ""
 }
 
-// RefusedAs returns to, an error in the terms of a caller, as the refusal of the
-// check that from comes from, if it comes from one.
-func RefusedAs(from, to error) error {
-	if check := CheckOf(from); check != "" {
-		return &Refusal{check, to}
-	}
-	return to
-}
+// RefusedAs returns to, an error in the terms of a caller, that also is from, so
+// that the check which from comes from is known. Its text is that of to.
+func RefusedAs(from, to error) error { return &translated{from, to} }
+
+// translated is an error with its reason.
+type translated struct{ from, to error }
+
+// Error implements error.
+func (t *translated) Error() string { return t.to.Error() }
+
+// Unwrap returns both errors, the caller's first.
+func (t *translated) Unwrap() []error { return []error{t.to, t.from} }

@@ -39,11 +39,13 @@ type engine struct {
 	listener net.Listener
 	claim    *mapping.Claimed
 	db       *dbutil.Database
+	store    *mapping.Store
 	node     *node.Node
 
-	mu     sync.Mutex
-	events []*client.Event
-	grown  chan struct{}
+	mu       sync.Mutex
+	events   []*client.Event
+	grown    chan struct{}
+	refusals map[string]int // by check
 }
 
 // engines are some of them, with taps between.
@@ -69,7 +71,7 @@ func newEngines(ctx context.Context, names []string, faults client.Faults) (*eng
 	for _, name := range names {
 		e := &engine{
 			name: name, domain: "mimi." + name + ".localhost", dir: filepath.Join(w.dir, name), people: map[string]string{},
-			faults: faults, grown: make(chan struct{}), settings: config.Default(),
+			faults: faults, grown: make(chan struct{}), refusals: map[string]int{}, settings: config.Default(),
 		}
 		w.all = append(w.all, e)
 		if err := e.prepare(ctx, authority); err != nil {
@@ -171,12 +173,12 @@ func (e *engine) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	store, err := mapping.Open(ctx, e.db, keys)
-	if err != nil {
+	if e.store, err = mapping.Open(ctx, e.db, keys); err != nil {
 		return err
 	}
 	if e.node, err = node.New(node.Config{
-		Settings: e.settings, Store: store, People: e, Sink: e, Clock: mimi.SystemClock{}, Log: e.log, Faults: e.faults,
+		Settings: e.settings, Store: e.store, People: e, Sink: e, Clock: mimi.SystemClock{}, Log: e.log, Faults: e.faults,
+		Refused: e.refused,
 	}); err != nil {
 		return err
 	}
@@ -259,3 +261,10 @@ func (e *engine) count(ok func(*client.Event) bool) (n int) {
 
 // client is the engine's.
 func (e *engine) client() *client.Client { return e.node.Client() }
+
+// refused counts what did not pass a check.
+func (e *engine) refused(check string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.refusals[check]++
+}

@@ -2,6 +2,7 @@
 // them: real homeservers, real gateways, and people with Matrix clients.
 //
 //	mimi-lab demo        plays the story of the README
+//	mimi-lab attack all  plays the active attacks, each of which a check refuses
 //	mimi-lab interop     plays MLS with other implementations
 //	mimi-lab bench mls   measures MLS operations
 package main
@@ -43,6 +44,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	switch args[0] {
 	case "demo":
 		return runDemo(ctx, args[1:], stdout)
+	case "attack":
+		return runAttack(ctx, args[1:], stdout)
 	case "bench":
 		return runBench(ctx, args[1:], stdout)
 	case "mls-peer", "interop":

@@ -222,25 +222,24 @@ func (r *hosted) applied(from string, view *mls.CommitView, next *mmr.Room, req 
 // checkTree fails if a ratchet tree comes with a Commit and is not the one that it
 // leads to. The hub needs none.
 func checkTree(option *protocol.RatchetTreeOption, view *mls.CommitView) error {
-	switch option.Representation {
-	case protocol.TreeFull:
-		given, err := wire.Marshal(&option.Tree)
-		if err != nil {
-			return err
-		}
-		want, err := wire.Marshal(view.After.RatchetTree())
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(given, want) {
-			return mimi.Refuse("tree-other", mls.ErrTreeHash)
-		}
-		return nil
-	case protocol.TreeDistributionService:
-		return nil
-	default:
+	if r := option.Representation; r != protocol.TreeFull && r != protocol.TreeDistributionService {
 		return mimi.Refuse("tree-option", &protocol.NotAllowedError{Reason: "the ratchet tree is to be sent, or left to the hub"})
 	}
+	if option.Representation != protocol.TreeFull {
+		return nil
+	}
+	given, err := wire.Marshal(&option.Tree)
+	if err != nil {
+		return err
+	}
+	want, err := wire.Marshal(view.After.RatchetTree())
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(given, want) {
+		return mimi.Refuse("tree-other", mls.ErrTreeHash)
+	}
+	return nil
 }
 
 // checkWelcome fails unless a Welcome is there exactly if somebody is added, for

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
@@ -78,7 +79,7 @@ func (u *Rules) ValidateCredential(_ context.Context, credential mls.Credential,
 		return err
 	}
 	if !bytes.Equal(tbs.SignaturePublicKey, signatureKey) {
-		return identity.ErrSignatureKey
+		return mimi.Refuse("credential-key", identity.ErrSignatureKey)
 	}
 	return nil
 }
@@ -94,6 +95,12 @@ func (u *Rules) SameClient(prev, next mls.Credential) bool {
 	return errA == nil && errB == nil && identity.SameClient(a, b)
 }
 
+// legalProposals are the types that any proposal may have (docs/mmr-profile.md,
+// section 3, "Who sends what").
+var legalProposals = []mls.ProposalType{
+	mls.ProposalAdd, mls.ProposalRemove, mls.ProposalSelfRemove, mls.ProposalAppDataUpdate, mls.ProposalPreSharedKey, mls.ProposalExternalInit,
+}
+
 // ValidateProposal implements [mls.Policy]: which proposals are legal, by value
 // and by reference (docs/mmr-profile.md, section 3, "Who sends what").
 func (u *Rules) ValidateProposal(_ context.Context, view *mls.ProposalView) error {
@@ -101,6 +108,9 @@ func (u *Rules) ValidateProposal(_ context.Context, view *mls.ProposalView) erro
 	external := view.Commit != nil && view.Commit.External
 	if !byValue && view.Sender.Type != mls.SenderMember {
 		return mimi.Refuse("proposal-outside", fmt.Errorf("%w: from outside the group", ErrProposal))
+	}
+	if !slices.Contains(legalProposals, view.Proposal.Type()) {
+		return mimi.Refuse("proposal-type", fmt.Errorf("%w: %v", ErrProposal, view.Proposal.Type()))
 	}
 	switch body := view.Proposal.Body.(type) {
 	case *mls.Add:
@@ -113,8 +123,6 @@ func (u *Rules) ValidateProposal(_ context.Context, view *mls.ProposalView) erro
 		}
 		_, err := ParseLeaf(room.suite, &body.KeyPackage.LeafNode)
 		return err
-	case *mls.Remove, *mls.SelfRemove:
-		return nil
 	case *mls.AppDataUpdate:
 		if !byValue && (body.Component == identity.ComponentPolicy || body.Component == identity.ComponentRoomMetadata) {
 			return mimi.Refuse("component-by-reference", fmt.Errorf("%w: component 0x%04x changes by value alone", ErrProposal, uint16(body.Component)))
@@ -124,10 +132,8 @@ func (u *Rules) ValidateProposal(_ context.Context, view *mls.ProposalView) erro
 		if !byValue || !external {
 			return mimi.Refuse("joiners-proposal", fmt.Errorf("%w: %v outside of an external Commit", ErrProposal, view.Proposal.Type()))
 		}
-		return nil
-	default:
-		return fmt.Errorf("%w: %v", ErrProposal, view.Proposal.Type())
 	}
+	return nil
 }
 
 // ApplyComponent implements [mls.Policy].

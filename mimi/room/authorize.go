@@ -87,10 +87,10 @@ func (j *judge) action(a Action, components bool) error {
 // need fails with a [MissingCapability] unless the role has one of the
 // capabilities; the first is the one that is named.
 func need(role *Role, oneOf ...Capability) error {
-	if slices.ContainsFunc(oneOf, role.Has) {
-		return nil
+	if !slices.ContainsFunc(oneOf, role.Has) {
+		return mimi.Refuse("room-capability", MissingCapability(oneOf[0]))
 	}
-	return MissingCapability(oneOf[0])
+	return nil
 }
 
 // transition fails unless the role's authorized_role_changes list the change.

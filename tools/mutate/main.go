@@ -47,11 +47,14 @@ func main() {
 	flag.StringVar(&opts.root, "root", ".", "`folder` of the module")
 	flag.IntVar(&opts.jobs, "jobs", runtime.NumCPU(), "`number` of tests that run at a time")
 	flag.BoolVar(&opts.all, "all", false, "also remove conditions that are not marked, but lead to a named error")
+	lab := flag.String("lab", "", "build mimi-lab with a switch at each check that \"mimi-lab attack --removed\" removes, to this `file`, and do nothing else")
 	only := flag.String("only", "", "only remove checks whose place matches this `expression`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	var err error
-	if opts.only, err = regexp.Compile(*only); err == nil {
+	if opts.only, err = regexp.Compile(*only); err == nil && *lab != "" {
+		err = buildLab(ctx, opts.root, *lab)
+	} else if err == nil {
 		err = run(ctx, opts)
 	}
 	stop()

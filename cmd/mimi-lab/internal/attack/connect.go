@@ -1,0 +1,3 @@
+package attack
+
+func connectAttacks() []Attack { return nil }

@@ -1,0 +1,3 @@
+package attack
+
+func keyMaterialAttacks() []Attack { return nil }

@@ -1,0 +1,3 @@
+package attack
+
+func resyncAttacks() []Attack { return nil }

@@ -1,0 +1,3 @@
+package attack
+
+func welcomeAttacks() []Attack { return nil }

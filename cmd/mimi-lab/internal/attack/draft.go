@@ -115,8 +115,12 @@ func (d *draft) pending() (*mls.PendingCommit, error) {
 	opts := *d.external
 	opts.Proposals, opts.AAD, opts.GroupInfo = d.proposals(opts.Proposals), aad, d.groupInfos
 	// A group of its own: what replaces an own leaf is no Commit of that group.
-	info := must(d.im.group.GroupInfo(d.im.anyOwn(), mls.GroupInfoOptions{ExternalPub: true}))
-	_, pending, err := mls.ExternalJoin(ctx, d.im.cfg, again(info), again(d.im.group.RatchetTree()), opts)
+	info, tree := d.im.info, d.im.tree
+	if d.im.group != nil {
+		info = must(d.im.group.GroupInfo(d.im.anyOwn(), mls.GroupInfoOptions{ExternalPub: true}))
+		tree = d.im.group.RatchetTree()
+	}
+	_, pending, err := mls.ExternalJoin(ctx, d.im.cfg, again(info), again(tree), opts)
 	return pending, err
 }
 

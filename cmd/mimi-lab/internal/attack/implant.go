@@ -13,6 +13,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 	"github.com/mimi-gateway/mimi-gateway/mimi/room"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
@@ -29,6 +30,11 @@ type implant struct {
 	rules   *mmr.Rules
 	// own are the leaves of the attacker's accounts.
 	own map[mimi.URI]mls.LeafIndex
+	// info and tree are set in place of group for a room that the attacker is not in.
+	info *mls.GroupInfo
+	tree *mls.RatchetTree
+	// wrongPSK has the implant use another join PSK than the room's.
+	wrongPSK bool
 }
 
 // implant takes over a room.
@@ -64,7 +70,7 @@ func (w *world) newImplant(uri mimi.URI) *implant {
 
 // psk gives join PSKs, and for any other PSK zeros.
 func (im *implant) psk(_ context.Context, id mls.PreSharedKeyID) (suite.Secret, error) {
-	if generation, ok := identity.ParseJoinPSKID(id.ID); ok {
+	if generation, ok := identity.ParseJoinPSKID(id.ID); ok && !im.wrongPSK {
 		if key, ok := im.ring.Key(generation); ok {
 			return key.JoinPSK(im.w.suite, im.groupID)
 		}
@@ -236,4 +242,14 @@ func (w *world) keyPackage(n *newcomer, change ...func(*mls.KeyPackageParams)) *
 func (n *newcomer) recredential(change func(*identity.PseudonymousCredential)) {
 	change(&n.id.Credential)
 	n.params.Credential = must(n.id.Credential.Credential())
+}
+
+// implantOf is one of a room that the attacker is not in, as its hub shows it.
+func (w *world) implantOf(uri mimi.URI, info *protocol.GroupInfoRatchetTreeTBE, keys ...identity.WrapperKey) *implant {
+	im := w.newImplant(uri)
+	im.ring = must(identity.NewKeyRing(keys...))
+	im.info, im.tree = &info.GroupInfo, &info.RatchetTree.Tree
+	group := must(mls.NewPublicGroup(w.ctx, im.cfg, im.info, im.tree))
+	im.rules.Set(must(mmr.Open(w.suite, group.View(), im.ring.Newest().Generation, info.Table)))
+	return im
 }

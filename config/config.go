@@ -26,6 +26,9 @@ type Config struct {
 	KeyFile string `yaml:"key_file"`
 	// Disclosure says what people are told about the bridge.
 	Disclosure Disclosure `yaml:"disclosure"`
+	// PlainRooms allows plain rooms, in which hub and providers see the real addresses
+	// of those who take part: to make them, and to be added to them.
+	PlainRooms bool `yaml:"plain_rooms"`
 	// Limits bounds what others can make this process store and do.
 	Limits Limits `yaml:"limits"`
 	// Metrics describes the listener for Prometheus.

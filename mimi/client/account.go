@@ -138,7 +138,7 @@ func (c *Client) newLeaf(ctx context.Context, user, pseudonym mimi.URI) (*leaf, 
 	if err != nil {
 		return nil, err
 	}
-	l := &leaf{account: user, identity: id}
+	l := &leaf{account: user, user: id.TBS().UserPseudonym, identity: id}
 	queueKey, ok := c.keys.queue().Newest()
 	if !ok {
 		return nil, errors.New("client: internal error: no queue key")

@@ -183,6 +183,9 @@ func (c *Client) actor(r *room, view *mls.CommitView) Person {
 // rotate takes the room to its next state, with a new wrapper key after a removal,
 // and without those that nothing needs any more.
 func (c *Client) rotate(r *room, before, next *mmr.Room) error {
+	if next.Plain() {
+		return r.setPublic(next)
+	}
 	ring := r.ring
 	var err error
 	if next.Newest() != before.Newest() {

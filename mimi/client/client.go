@@ -29,6 +29,8 @@ type Hub interface {
 	GroupInfo(ctx context.Context, room mimi.URI, req *protocol.GroupInfoRequest) (*protocol.GroupInfoResponse, error)
 	JoinCode(ctx context.Context, req *protocol.JoinCodeRegistration) error
 	RelayKeyMaterial(ctx context.Context, req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error)
+	// RelayUserKeyMaterial is for plain rooms.
+	RelayUserKeyMaterial(ctx context.Context, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error)
 }
 
 // An OwnHub is this gateway's: the only one that can make rooms.
@@ -81,6 +83,9 @@ type Config struct {
 	Clock  mimi.Clock
 	Random io.Reader
 	Log    *slog.Logger
+	// PlainRooms says that plain rooms may be made, and that accounts may be added to
+	// them.
+	PlainRooms bool
 	// Metrics may be nil.
 	Metrics Metrics
 	Limits  Limits
@@ -187,6 +192,7 @@ type Client struct {
 	keys      *keys
 	rooms     *cache.Cache[mimi.URI, room]
 	tokens    tokens
+	plainMade plainMade
 
 	inbox   *lanes
 	outbox  *lanes

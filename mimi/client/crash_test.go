@@ -24,7 +24,9 @@ func TestCrash(t *testing.T) {
 	for _, victim := range []string{"a.example", "b.example"} {
 		for n := 1; ; n += stride {
 			crashed := false
-			ok := t.Run(fmt.Sprintf("%s/%d", victim, n), func(t *testing.T) { crashed = crashAt(t, victim, n) })
+			ok := t.Run(fmt.Sprintf("%s/%d", victim, n), func(t *testing.T) {
+				crashed = crashAt(t, victim, n, client.RoomOptions{Name: "Plans"})
+			})
 			if !ok {
 				return
 			}
@@ -36,9 +38,27 @@ func TestCrash(t *testing.T) {
 	}
 }
 
+// TestCrashPlain is TestCrash with a plain room for the group.
+func TestCrashPlain(t *testing.T) {
+	stride := 1
+	if testing.Short() {
+		stride = 37
+	}
+	for _, victim := range []string{"a.example", "b.example"} {
+		crashed := true
+		for n := 2; crashed; n += stride {
+			if !t.Run(fmt.Sprintf("%s/%d", victim, n), func(t *testing.T) {
+				crashed = crashAt(t, victim, n, client.RoomOptions{Name: "Plans", Plain: true})
+			}) {
+				return
+			}
+		}
+	}
+}
+
 // crashAt plays the story with a crash at the nth point of a gateway, and reports
 // whether the story had that many.
-func crashAt(t *testing.T, victim string, n int) bool {
+func crashAt(t *testing.T, victim string, n int, opts client.RoomOptions) bool {
 	w := newWorld(t, "a.example", "b.example")
 	a, b := w.gateways["a.example"], w.gateways["b.example"]
 	alice, bob := a.person("alice", "Alice"), b.person("bob", "Bob")
@@ -72,7 +92,7 @@ func crashAt(t *testing.T, victim string, n int) bool {
 		if !group.IsZero() {
 			return nil
 		}
-		room, failed, err := a.client.CreateRoom(t.Context(), alice, client.RoomOptions{Name: "Plans"}, nil)
+		room, failed, err := a.client.CreateRoom(t.Context(), alice, opts, nil)
 		if err == nil {
 			group = room
 		}

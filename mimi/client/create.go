@@ -19,19 +19,17 @@ type RoomOptions struct {
 	// Requirement says whose identity the members can see (docs/mmr-profile.md,
 	// section 6).
 	Requirement identity.LinkRequirement
+	// Plain makes a plain room: its hub and all providers see who is in it, and what
+	// it is called. Requirement has no meaning then.
+	Plain bool
 }
 
 // CreateRoom makes a group at this gateway's hub and invites people. Whom it could
 // not invite it returns with the reason; the room exists all the same.
+//
+// It fails with [ErrPlainRooms] if a plain room is wanted and none may be made.
 func (c *Client) CreateRoom(ctx context.Context, account mimi.URI, opts RoomOptions, invite []mimi.URI) (room mimi.URI, failed map[mimi.URI]error, err error) {
-	policy := identity.MinimalMetadataPolicy{
-		Requirement: opts.Requirement, Mode: identity.WrapperEpochRotated, MaxUsers: c.cfg.Limits.Users,
-	}
-	wrapper, err := identity.NewWrapperKey(c.cfg.Suite, c.cfg.Random)
-	if err != nil {
-		return mimi.URI{}, nil, err
-	}
-	r, err := c.newRoom(ctx, account, RoomGroup, policy, wrapper, opts)
+	r, err := c.newGroup(ctx, account, opts)
 	if err != nil {
 		return mimi.URI{}, nil, err
 	}
@@ -46,16 +44,24 @@ func (c *Client) CreateRoom(ctx context.Context, account mimi.URI, opts RoomOpti
 	return r.uri(), failed, nil
 }
 
-// newRoom makes a room with one member.
-func (c *Client) newRoom(ctx context.Context, account mimi.URI, kind RoomKind, policy identity.MinimalMetadataPolicy, wrapper identity.WrapperKey, opts RoomOptions) (*room, error) {
-	rooms, err := c.cfg.Store.LeavesOf(ctx, account)
+// newGroup makes a group with one member.
+func (c *Client) newGroup(ctx context.Context, account mimi.URI, opts RoomOptions) (*room, error) {
+	if opts.Plain {
+		return c.newPlainRoom(ctx, account, opts)
+	}
+	policy := identity.MinimalMetadataPolicy{
+		Requirement: opts.Requirement, Mode: identity.WrapperEpochRotated, MaxUsers: c.cfg.Limits.Users,
+	}
+	wrapper, err := identity.NewWrapperKey(c.cfg.Suite, c.cfg.Random)
 	if err != nil {
 		return nil, err
 	}
-	if len(rooms) >= c.cfg.Limits.AccountRooms {
-		return nil, ErrTooManyRooms
-	}
-	uri, err := mimi.NewID(c.cfg.Domain, mimi.KindRoom, c.cfg.Random)
+	return c.newRoom(ctx, account, RoomGroup, policy, wrapper, opts)
+}
+
+// newRoom makes a room with one member.
+func (c *Client) newRoom(ctx context.Context, account mimi.URI, kind RoomKind, policy identity.MinimalMetadataPolicy, wrapper identity.WrapperKey, opts RoomOptions) (*room, error) {
+	r, err := c.beginRoom(ctx, account, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -67,8 +73,6 @@ func (c *Client) newRoom(ctx context.Context, account mimi.URI, kind RoomKind, p
 	if err != nil {
 		return nil, err
 	}
-	r := emptyRoom(&Room{URI: uri, Kind: kind, Creator: account}, c.cfg.Suite)
-	r.own[account] = &Leaf{Room: uri, Account: account, State: LeafJoined}
 	if err := r.setRing(ring); err != nil {
 		return nil, err
 	}
@@ -76,17 +80,40 @@ func (c *Client) newRoom(ctx context.Context, account mimi.URI, kind RoomKind, p
 	if err != nil {
 		return nil, fmt.Errorf("client: make a room: %w", err)
 	}
-	if err := c.cfg.OwnHub.Create(ctx, creation); err != nil {
-		return nil, fmt.Errorf("client: make a room: %w", err)
+	return r, c.hostRoom(ctx, r, creation)
+}
+
+// beginRoom returns an empty room of an account, under a fresh address.
+func (c *Client) beginRoom(ctx context.Context, account mimi.URI, kind RoomKind) (*room, error) {
+	rooms, err := c.cfg.Store.LeavesOf(ctx, account)
+	if err != nil {
+		return nil, err
 	}
-	err = c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+	if len(rooms) >= c.cfg.Limits.AccountRooms {
+		return nil, ErrTooManyRooms
+	}
+	uri, err := mimi.NewID(c.cfg.Domain, mimi.KindRoom, c.cfg.Random)
+	if err != nil {
+		return nil, err
+	}
+	r := emptyRoom(&Room{URI: uri, Kind: kind, Creator: account}, c.cfg.Suite)
+	r.own[account] = &Leaf{Room: uri, Account: account, State: LeafJoined}
+	return r, nil
+}
+
+// hostRoom gives a new room to the hub, and stores it.
+func (c *Client) hostRoom(ctx context.Context, r *room, creation *mmr.Creation) error {
+	if err := c.cfg.OwnHub.Create(ctx, creation); err != nil {
+		return fmt.Errorf("client: make a room: %w", err)
+	}
+	return c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
 		if err := c.remember(ctx, r); err != nil {
 			return err
 		}
 		if err := c.save(ctx, r); err != nil {
 			return err
 		}
-		if err := c.cfg.Store.PutLeaf(ctx, r.own[account]); err != nil {
+		if err := c.cfg.Store.PutLeaf(ctx, r.own[r.record.Creator]); err != nil {
 			return err
 		}
 		m, _, err := c.openLeaf(ctx, r, 0, c.moment(c.cfg.Clock.Now()))
@@ -95,7 +122,6 @@ func (c *Client) newRoom(ctx context.Context, account mimi.URI, kind RoomKind, p
 		}
 		return c.putMember(ctx, r, m)
 	})
-	return r, err
 }
 
 // createGroup makes the group of a new room and what its hub is given.
@@ -163,14 +189,18 @@ func (c *Client) groupExtensions(r *room, me *leaf, policy *identity.MinimalMeta
 	if err != nil {
 		return nil, err
 	}
-	components, err := rules.InitialComponents(me.identity.TBS().UserPseudonym, instance)
+	components, err := rules.InitialComponents(me.user, instance)
 	if err != nil {
 		return nil, err
 	}
 	for id, data := range components {
 		dictionary = dictionary.With(mls.ComponentID(id), data)
 	}
-	required := identity.RequiredCapabilities()
+	return c.contextExtensions(r, identity.RequiredCapabilities(), dictionary)
+}
+
+// contextExtensions returns the extensions of a GroupContext with these components.
+func (c *Client) contextExtensions(r *room, required mls.RequiredCapabilities, dictionary mls.AppDataDictionary) (mls.Extensions, error) {
 	requiredExtension, err := required.Extension()
 	if err != nil {
 		return nil, err
@@ -208,6 +238,9 @@ func (r *room) groupInfos(next *mls.NextEpoch) (public, welcome mls.GroupInfoOpt
 	after, err := r.rules.Next(view)
 	if err != nil {
 		return public, welcome, err
+	}
+	if after.Plain() {
+		return mls.GroupInfoOptions{ExternalPub: true}, welcome, nil
 	}
 	ring := r.ring
 	if after.Newest() != r.public().Newest() {

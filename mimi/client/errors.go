@@ -74,6 +74,11 @@ var (
 	ErrPseudonymous = errors.New("client: your identity is not shown in this room")
 	// ErrFull reports a room that has as many participants as it may have.
 	ErrFull = errors.New("client: the room is full")
+	// ErrPlainRooms reports a plain room where this gateway's operator has not allowed
+	// them.
+	ErrPlainRooms = errors.New("client: plain rooms are not allowed here")
+	// ErrPlainRoom reports an operation that plain rooms do not have.
+	ErrPlainRoom = errors.New("client: not in a plain room")
 	// ErrStopped reports a client that is stopping.
 	ErrStopped = errors.New("client: stopping")
 )

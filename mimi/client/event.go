@@ -121,6 +121,8 @@ type Event struct {
 	Reason  Reason   `json:"reason,omitempty"`
 
 	Requirement identity.LinkRequirement `json:"requirement,omitempty"`
+	// Plain says with EventInvited that Room is a plain room.
+	Plain bool `json:"plain,omitempty"`
 }
 
 // A Ref names a connection request: its request_ref (mmr-profile.md, section 4).

@@ -40,16 +40,18 @@ func (c *Client) workInbox(ctx context.Context, uri mimi.URI) (more bool, err er
 	} else if err != nil {
 		return false, err
 	}
-	messages, err := protocol.ParseFanout(in.Body)
-	if err != nil {
+	messages, err := c.fanoutMessages(ctx, in)
+	if err != nil && !errors.Is(err, protocol.ErrMalformed) {
+		return false, err
+	} else if err != nil {
 		c.refused(ctx, "dropped an incoming request that does not decode", err, "room", uri)
 		return true, c.cfg.Store.DeleteIncoming(ctx, in.Seq)
 	}
 	for _, m := range messages {
-		if m.Message.Message.PublicMessage != nil {
-			c.prepare(ctx, domainsOf(m.Message.Message.PublicMessage)...)
+		if m.Message.PublicMessage != nil {
+			c.prepare(ctx, domainsOf(m.Message.PublicMessage)...)
 		}
-		c.prepare(ctx, treeDomains(m.Message.RatchetTree.Tree)...)
+		c.prepare(ctx, treeDomains(m.RatchetTree.Tree)...)
 	}
 	var lost bool
 	err = c.withSlot(ctx, uri, func(r *room) (*room, error) {
@@ -67,7 +69,7 @@ func (c *Client) workInbox(ctx context.Context, uri mimi.URI) (more bool, err er
 		err := c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
 			t, lost = told{}, false
 			for _, m := range messages {
-				if r, err = c.process(ctx, uri, r, &m.Message, &t); err != nil {
+				if r, err = c.process(ctx, uri, r, m, &t); err != nil {
 					return err
 				}
 			}
@@ -95,6 +97,43 @@ func (c *Client) workInbox(ctx context.Context, uri mimi.URI) (more bool, err er
 		return true, c.recover(ctx, uri, in)
 	}
 	return err == nil, err
+}
+
+// fanoutMessages reads the messages of a request. Those of a plain room come in
+// another form than those of other rooms, and what no account is in yet begins with
+// a Welcome: the KeyPackage that it names says of which kind the room is
+// (docs/mmr-profile.md, section 11, "Plain rooms"). It fails with
+// [protocol.ErrMalformed].
+func (c *Client) fanoutMessages(ctx context.Context, in *Incoming) ([]*protocol.FanoutMessage, error) {
+	plain, err := c.plainFanout(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	if plain {
+		return protocol.ParsePlainFanout(in.Body)
+	}
+	messages, err := protocol.ParseFanout(in.Body)
+	out := make([]*protocol.FanoutMessage, 0, len(messages))
+	for _, m := range messages {
+		out = append(out, &m.Message)
+	}
+	return out, err
+}
+
+// plainFanout reports whether a request is one for a plain room.
+func (c *Client) plainFanout(ctx context.Context, in *Incoming) (bool, error) {
+	record, err := c.cfg.Store.Room(ctx, in.Room)
+	if err == nil && !record.Left {
+		return record.Kind == RoomPlain, nil
+	} else if err != nil && !errors.Is(err, ErrNotFound) {
+		return false, err
+	}
+	first, err := protocol.FirstFanout(in.Body)
+	if err != nil || first.Message.Welcome == nil {
+		return false, err
+	}
+	people, err := c.invitedBy(ctx, first.Message.Welcome)
+	return len(people) > 0 && people[0].plain(), err
 }
 
 // errLostTrack reports a room whose group cannot follow its hub any more.

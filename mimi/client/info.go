@@ -21,8 +21,11 @@ type RoomInfo struct {
 	Avatar      *rules.Avatar
 	// Requirement says whose identity the members see.
 	Requirement identity.LinkRequirement
-	Epoch       uint64
-	Members     []RoomMember
+	// Plain says that the room is a plain one, in which hub and providers see who
+	// takes part. Kind is RoomGroup then.
+	Plain   bool
+	Epoch   uint64
+	Members []RoomMember
 }
 
 // A RoomMember is a user of a room, with one leaf or more.
@@ -45,6 +48,9 @@ func (c *Client) Room(ctx context.Context, uri mimi.URI) (*RoomInfo, error) {
 	err := c.withRoom(ctx, uri, func(r *room) error {
 		shown := r.shown()
 		info.Kind, info.Name, info.Topic, info.Epoch = r.record.Kind, shown.Name, shown.Subject, r.group.Epoch()
+		if info.Plain = r.plain(); info.Plain {
+			info.Kind = RoomGroup
+		}
 		info.Requirement, info.Avatar = r.public().Policy().Requirement, nil
 		if avatar, err := rules.ParseAvatar(shown.Avatar); err == nil {
 			info.Avatar = avatar // one that would have to be fetched is not shown

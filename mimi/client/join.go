@@ -92,7 +92,7 @@ func (c *Client) groupInfo(ctx context.Context, r *room, key suite.SignatureKey,
 		return nil, c.checked(mimi.Refuse("group-info-hub", fmt.Errorf("%w: the GroupInfo is not signed by the room's hub", protocol.ErrMalformed)))
 	case string(info.GroupInfo.GroupContext.GroupID) != string(identity.GroupID(r.uri())):
 		return nil, c.checked(mimi.Refuse("group-info-room", identity.ErrGroupID))
-	case info.RatchetTree.Representation != protocol.TreeFull || info.Table == nil:
+	case info.RatchetTree.Representation != protocol.TreeFull || (info.Table == nil) != r.plain():
 		return nil, fmt.Errorf("%w: the GroupInfo has no tree or no table", protocol.ErrMalformed)
 	}
 	return info, nil
@@ -102,24 +102,21 @@ func (c *Client) groupInfo(ctx context.Context, r *room, key suite.SignatureKey,
 // joiner can (docs/mmr-profile.md, section 8), and opens its links. It sets the
 // room's public state.
 func (c *Client) inspect(ctx context.Context, r *room, info *protocol.GroupInfoRatchetTreeTBE) (*mmr.Room, map[mls.LeafIndex]*identity.OpenedLink, error) {
-	state, err := identity.LinkStateFrom(info.GroupInfo.Extensions)
-	if err != nil {
-		return nil, nil, err
-	}
 	groupID := info.GroupInfo.GroupContext.GroupID
-	if err := state.CheckTable(r.suite, info.Table); err != nil {
-		return nil, nil, err
-	}
-	if err := state.CheckKey(r.suite, groupID, r.ring.Newest()); err != nil {
+	newest, err := r.checkLinkState(info)
+	if err != nil {
 		return nil, nil, err
 	}
 	group, err := mls.NewPublicGroup(ctx, c.groupConfig(r.rules, r.suite, groupID, &r.ring), &info.GroupInfo, &info.RatchetTree.Tree)
 	if err != nil {
 		return nil, nil, err
 	}
-	public, err := mmr.Open(r.suite, group.View(), state.NewestGeneration, info.Table)
+	public, err := mmr.Open(r.suite, group.View(), newest, info.Table)
 	if err != nil {
 		return nil, nil, err
+	}
+	if public.Plain() != r.plain() {
+		return nil, nil, fmt.Errorf("%w: the room is of another kind than it was", protocol.ErrMalformed)
 	}
 	r.rules.Set(public)
 	c.prepare(ctx, treeDomains(info.RatchetTree.Tree)...)
@@ -133,6 +130,22 @@ func (c *Client) inspect(ctx context.Context, r *room, info *protocol.GroupInfoR
 		opened[m.Index] = link
 	}
 	return public, opened, nil
+}
+
+// checkLinkState checks what a GroupInfo says of the room's identity links, and
+// returns the newest generation of its wrapper key. A plain room has none.
+func (r *room) checkLinkState(info *protocol.GroupInfoRatchetTreeTBE) (identity.Generation, error) {
+	if r.plain() {
+		return 0, identity.CheckNoProfile(info.GroupInfo.Extensions)
+	}
+	state, err := identity.LinkStateFrom(info.GroupInfo.Extensions)
+	if err != nil {
+		return 0, err
+	}
+	if err := state.CheckTable(r.suite, info.Table); err != nil {
+		return 0, err
+	}
+	return state.NewestGeneration, state.CheckKey(r.suite, info.GroupInfo.GroupContext.GroupID, r.ring.Newest())
 }
 
 // An entrance says how a leaf enters a room.
@@ -193,19 +206,18 @@ func (r *room) allRows(public *mmr.Room) error {
 // externalOptions says what is in an external Commit: the join PSK, the own entry
 // for the table and, unless it is a resync, the place in the participant list.
 func (c *Client) externalOptions(r *room, me *leaf, info *protocol.GroupInfoRatchetTreeTBE, how entrance) (*mls.ExternalOptions, error) {
-	newest := r.ring.Newest()
-	own, err := c.ownEntry(r, me, r.public().Policy(), how.pseudonymous)
-	if err != nil {
-		return nil, err
-	}
-	item, err := (&identity.AddAAD{Keys: []*identity.EncryptedIdentityLinkKey{own}}).SafeAADItem()
-	if err != nil {
-		return nil, err
-	}
-	opts := &mls.ExternalOptions{
-		Leaf: me.params, Resync: how.resync, GroupInfo: r.groupInfos,
-		PSKs: []mls.PreSharedKeyID{{Type: mls.PSKExternal, ID: identity.JoinPSKID(newest.Generation)}},
-		AAD:  mls.AuthenticatedData{Safe: append(mls.SafeAAD{item}, how.aad...)},
+	opts := &mls.ExternalOptions{Leaf: me.params, Resync: how.resync, GroupInfo: r.groupInfos}
+	if !r.plain() {
+		own, err := c.ownEntry(r, me, r.public().Policy(), how.pseudonymous)
+		if err != nil {
+			return nil, err
+		}
+		item, err := (&identity.AddAAD{Keys: []*identity.EncryptedIdentityLinkKey{own}}).SafeAADItem()
+		if err != nil {
+			return nil, err
+		}
+		opts.PSKs = []mls.PreSharedKeyID{{Type: mls.PSKExternal, ID: identity.JoinPSKID(r.ring.Newest().Generation)}}
+		opts.AAD = mls.AuthenticatedData{Safe: append(mls.SafeAAD{item}, how.aad...)}
 	}
 	for _, p := range info.PendingProposals {
 		if body := p.Proposal.PublicMessage.Content.Proposal; body != nil && body.Type() == mls.ProposalSelfRemove {
@@ -216,7 +228,7 @@ func (c *Client) externalOptions(r *room, me *leaf, info *protocol.GroupInfoRatc
 		return opts, nil
 	}
 	update, err := rules.ParticipantListUpdate{
-		Added: []rules.Participant{{User: me.identity.TBS().UserPseudonym, Role: rules.RoleMember}},
+		Added: []rules.Participant{{User: me.user, Role: rules.RoleMember}},
 	}.Operation()
 	if err != nil {
 		return nil, err

@@ -168,6 +168,9 @@ func (c *Client) makeLink(ctx context.Context, r *room, own *Leaf, opts LinkOpti
 	if r.record.Kind == RoomConnection {
 		return nil, ErrConnectionRoom
 	}
+	if r.plain() {
+		return nil, ErrPlainRoom
+	}
 	tbs, ok := r.public().Leaf(mls.LeafIndex(own.Index))
 	if !ok {
 		return nil, ErrNotMember

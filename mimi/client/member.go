@@ -25,6 +25,11 @@ func (c *Client) Invite(ctx context.Context, account, uri, user mimi.URI) error 
 	}); err != nil {
 		return err
 	}
+	if plain, err := c.isPlain(ctx, uri); err != nil {
+		return err
+	} else if plain {
+		return c.invitePlain(ctx, account, uri, user)
+	}
 	set, err := c.fetch(ctx, account, uri, user)
 	if err != nil {
 		return err

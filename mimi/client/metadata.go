@@ -25,6 +25,9 @@ func (c *Client) sealMetadata(r *room, key identity.WrapperKey, metadata *rules.
 // metadata returns what the room is called, as its members see it. It is empty in
 // connection rooms.
 func (r *room) metadata() (rules.RoomMetadata, error) {
+	if r.plain() {
+		return r.public().State().Metadata(), nil
+	}
 	sealed := r.public().Metadata()
 	if sealed == nil {
 		return rules.RoomMetadata{}, nil
@@ -55,7 +58,7 @@ func (r *room) shown() rules.RoomMetadata {
 // called in a transaction.
 func (c *Client) remember(ctx context.Context, r *room) error {
 	metadata, err := r.metadata()
-	if err == nil && r.public().Metadata() != nil {
+	if err == nil && (r.plain() || r.public().Metadata() != nil) {
 		r.record.Secret, err = rules.Encode(&metadata)
 	}
 	if err != nil {
@@ -68,7 +71,8 @@ func (c *Client) remember(ctx context.Context, r *room) error {
 // changes of them, so they ask whether its committer may. If not, the commit stands, and
 // people are told what they were told before.
 func (c *Client) described(ctx context.Context, r *room, before *mmr.Room, view *mls.CommitView, actor Person, accepted time.Time, t *told) error {
-	if r.public().Metadata() == nil || before.Metadata() != nil && string(before.Metadata().Ciphertext) == string(r.public().Metadata().Ciphertext) {
+	if !r.plain() && (r.public().Metadata() == nil ||
+		before.Metadata() != nil && string(before.Metadata().Ciphertext) == string(r.public().Metadata().Ciphertext)) {
 		return nil
 	}
 	next, err := r.metadata()
@@ -133,6 +137,12 @@ func (c *Client) pendingOptions(r *room) (*mls.CommitOptions, error) {
 
 // putMetadata puts new room metadata into a commit.
 func (c *Client) putMetadata(r *room, opts *mls.CommitOptions, plaintext []byte) error {
+	if r.plain() {
+		opts.Proposals = append(opts.Proposals, &mls.AppDataUpdate{
+			Component: mls.ComponentID(rules.ComponentRoomMetadata), Operation: mls.AppDataUpdateUpdate, Update: plaintext,
+		})
+		return nil
+	}
 	sealed, err := r.ring.Newest().SealMetadata(r.suite, r.public().GroupID(), plaintext, c.cfg.Random)
 	if err != nil {
 		return err

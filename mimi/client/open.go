@@ -88,6 +88,9 @@ func (c *Client) openLeaf(ctx context.Context, r *room, i mls.LeafIndex, at iden
 }
 
 func (c *Client) openLink(ctx context.Context, r *room, leaf *mls.LeafNode, i mls.LeafIndex, at identity.Moment) (*identity.OpenedLink, error) {
+	if r.plain() {
+		return c.openPlain(ctx, r, leaf, at)
+	}
 	entry, ok := r.public().Table().Key(i)
 	if !ok || entry == nil {
 		return nil, identity.ErrTable

@@ -19,6 +19,9 @@ const leafLife = 30 * 24 * time.Hour
 // hidden reports whether a leaf is one whose identity the members of the room do not
 // see, as its policy allows: it has no entry in the table.
 func (r *room) hidden(i mls.LeafIndex) bool {
+	if r.plain() {
+		return false
+	}
 	entry, there := r.public().Table().Key(i)
 	return there && entry == nil
 }
@@ -52,6 +55,9 @@ func (c *Client) Loosen(ctx context.Context, account, uri mimi.URI, requirement 
 	return c.commit(ctx, uri, account, func(_ context.Context, r *room, own *Leaf) (*mls.CommitOptions, error) {
 		if r.record.Kind == RoomConnection {
 			return nil, ErrConnectionRoom
+		}
+		if r.plain() {
+			return nil, ErrPlainRoom
 		}
 		next := r.public().Policy()
 		if next.Requirement == requirement {

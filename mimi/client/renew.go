@@ -106,6 +106,9 @@ func (c *Client) renewLeaf(ctx context.Context, uri, account mimi.URI, why renew
 		if !ok {
 			return nil, ErrNotMember
 		}
+		if r.plain() {
+			return c.plainRenewal(ctx, account)
+		}
 		me, err := c.newLeaf(ctx, account, tbs.UserPseudonym)
 		if err != nil {
 			return nil, err

@@ -256,8 +256,10 @@ func (c *Client) rejoined(ctx context.Context, r *room, f *formerLeaf, t *told) 
 // again returns the room as it is before any account has joined it anew.
 func (r *room) again() (*room, error) {
 	next := emptyRoom(r.record, r.suite)
-	if err := next.setRing(r.ring); err != nil {
-		return nil, err
+	if !r.plain() {
+		if err := next.setRing(r.ring); err != nil {
+			return nil, err
+		}
 	}
 	for key, l := range r.links {
 		if err := next.putLink(key, l); err != nil {
@@ -313,13 +315,20 @@ func (c *Client) rejoinAs(ctx context.Context, r *room, f *formerLeaf, info *pro
 	if err != nil {
 		return err
 	}
-	me, err := c.newLeaf(ctx, f.account, tbs.UserPseudonym)
+	how := entrance{resync: &f.index}
+	var me *leaf
+	if r.plain() {
+		me, err = c.newPlainLeaf(ctx, f.account)
+	} else {
+		me, err = c.newLeaf(ctx, f.account, tbs.UserPseudonym)
+		// Who was not shown to the room before is not shown now.
+		entry, there := info.Table.Key(f.index)
+		how.pseudonymous = there && entry == nil
+	}
 	if err != nil {
 		return err
 	}
-	// Who was not shown to the room before is not shown now.
-	entry, there := info.Table.Key(f.index)
-	return c.enter(ctx, r, me, info, entrance{resync: &f.index, pseudonymous: there && entry == nil}, func(ctx context.Context) error {
+	return c.enter(ctx, r, me, info, how, func(ctx context.Context) error {
 		if !first {
 			return nil
 		}

@@ -53,7 +53,10 @@ func emptyRoom(record *Room, s *suite.Suite) *room {
 
 // A leaf is the identity of a leaf that an account is about to have.
 type leaf struct {
-	account  mimi.URI
+	account mimi.URI
+	// user is who the account is in the room: a pseudonym, or in a plain room the
+	// account itself. identity is nil there.
+	user     mimi.URI
 	identity *identity.LeafIdentity
 	params   mls.LeafParams
 }

@@ -142,6 +142,9 @@ type RoomKind uint8
 const (
 	RoomGroup RoomKind = iota + 1
 	RoomConnection
+	// RoomPlain is a group whose members hub and providers know by their real
+	// addresses (docs/mmr-profile.md, section 11, "Plain rooms").
+	RoomPlain
 )
 
 // A Room is one that at least one account is, or was, in.

@@ -117,7 +117,7 @@ func (c *Client) invite(ctx context.Context, r *room, in invited, joined *mls.Jo
 	}
 	return c.tell(ctx, t, &Event{
 		Kind: EventInvited, Time: accepted, Account: account, Room: r.uri(), Actor: adder, Name: r.shown().Name,
-		Requirement: r.public().Policy().Requirement,
+		Requirement: r.public().Policy().Requirement, Plain: r.plain(),
 	})
 }
 
@@ -196,7 +196,11 @@ func (c *Client) joinWelcome(ctx context.Context, uri mimi.URI, m *protocol.Fano
 	if m.RatchetTree.Representation != protocol.TreeFull {
 		return nil, nil, fmt.Errorf("%w: the Welcome has no tree", protocol.ErrMalformed)
 	}
-	r := emptyRoom(&Room{URI: uri, Kind: RoomGroup}, c.cfg.Suite)
+	kind := RoomGroup
+	if in.plain() {
+		kind = RoomPlain
+	}
+	r := emptyRoom(&Room{URI: uri, Kind: kind}, c.cfg.Suite)
 	groupID := identity.GroupID(uri)
 	cfg := c.groupConfig(r.rules, r.suite, groupID, &r.ring)
 	var joined *mls.Joined
@@ -206,6 +210,9 @@ func (c *Client) joinWelcome(ctx context.Context, uri mimi.URI, m *protocol.Fano
 	}
 	if string(r.group.GroupID()) != string(groupID) {
 		return nil, nil, mimi.Refuse("welcome-room", identity.ErrGroupID)
+	}
+	if r.plain() {
+		return r, joined, c.openPlainRoom(r, joined)
 	}
 	var leaves []mls.LeafIndex
 	for member := range r.group.View().Members() {

@@ -54,9 +54,10 @@ type gateway struct {
 	mute func(*protocol.UpdateRequest) bool
 	// informed is called when the gateway is about to get a GroupInfo.
 	informed func()
-	// limits and faults are those of the next start.
-	limits client.Limits
-	faults client.Faults
+	// limits, faults and noPlainRooms are those of the next start.
+	noPlainRooms bool
+	limits       client.Limits
+	faults       client.Faults
 	// reused is how often each set of last resort that was handed out was before;
 	// packages and sets are the stock that was reported last, by ticks.
 	reused         []uint64
@@ -123,7 +124,7 @@ func (g *gateway) start() {
 		Nonces: g.stores.People, Pseudonyms: g.stores.People, Pins: g.stores.People,
 		Registrations: g.stores.People, Allowances: g.stores.People,
 		Hub: network{g}, OwnHub: h, Peers: network{g}, People: g, Sink: g,
-		Clock: g.w.clock, Random: rand.Reader, Log: log, Metrics: g, Limits: g.limits, Faults: g.faults,
+		Clock: g.w.clock, Random: rand.Reader, Log: log, Metrics: g, Limits: g.limits, Faults: g.faults, PlainRooms: !g.noPlainRooms,
 	})
 	if err != nil {
 		g.w.t.Fatal(err)
@@ -354,6 +355,26 @@ func (n network) RelayKeyMaterial(ctx context.Context, req *protocol.AnonymousKe
 	}
 	return exchange(req, func(req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {
 		return g.hub.RelayKeyMaterial(ctx, n.g.domain, req)
+	})
+}
+
+func (n network) UserKeyMaterial(ctx context.Context, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error) {
+	g, err := n.to(req.TargetUser.Domain)
+	if err != nil {
+		return nil, err
+	}
+	return exchange(req, func(req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error) {
+		return g.client.UserKeyMaterial(ctx, n.g.domain, req)
+	})
+}
+
+func (n network) RelayUserKeyMaterial(ctx context.Context, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error) {
+	g, err := n.to(req.Room.Domain)
+	if err != nil {
+		return nil, err
+	}
+	return exchange(req, func(req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error) {
+		return g.hub.RelayUserKeyMaterial(ctx, n.g.domain, req)
 	})
 }
 

@@ -16,8 +16,11 @@ import (
 // *[protocol.NotAllowedError] if the room is not one as it begins
 // (docs/mmr-profile.md, sections 6 and 10).
 func (h *Hub) Create(ctx context.Context, c *mmr.Creation) error {
-	if c.GroupInfo == nil || c.Tree == nil || c.Table == nil {
-		return fmt.Errorf("%w: a room needs a GroupInfo, a tree and a table", protocol.ErrMalformed)
+	if c.GroupInfo == nil || c.Tree == nil {
+		return fmt.Errorf("%w: a room needs a GroupInfo and a tree", protocol.ErrMalformed)
+	}
+	if plain, err := mmr.IsPlain(&c.GroupInfo.GroupContext); err != nil || !plain && c.Table == nil {
+		return fmt.Errorf("%w: a minimal-metadata room needs a table", protocol.ErrMalformed)
 	}
 	uri, err := identity.RoomOf(c.GroupInfo.GroupContext.GroupID)
 	if err != nil {
@@ -79,6 +82,12 @@ func (h *Hub) checkNew(r *hosted, c *mmr.Creation) error {
 // checkGroupInfo checks what a public GroupInfo says of the identity links
 // (docs/mmr-profile.md, section 3, "Two GroupInfos"), and that it lets others join.
 func (r *hosted) checkGroupInfo(gi *mls.GroupInfo, room *mmr.Room) error {
+	if room.Plain() {
+		if err := identity.CheckNoProfile(gi.Extensions); err != nil {
+			return err
+		}
+		return r.checkJoinable(gi)
+	}
 	state, err := identity.LinkStateFrom(gi.Extensions)
 	if err != nil {
 		return err
@@ -86,6 +95,14 @@ func (r *hosted) checkGroupInfo(gi *mls.GroupInfo, room *mmr.Room) error {
 	if state.NewestGeneration != room.Newest() {
 		return mimi.Refuse("group-info-generation", fmt.Errorf("%w: newest generation %d, want %d", identity.ErrLinkState, state.NewestGeneration, room.Newest()))
 	}
+	if err := r.checkJoinable(gi); err != nil {
+		return err
+	}
+	return state.CheckTable(r.suite, room.Table())
+}
+
+// checkJoinable checks that a GroupInfo lets others join, and has no tree in it.
+func (r *hosted) checkJoinable(gi *mls.GroupInfo) error {
 	if pub, err := gi.Extensions.ExternalPub(); err != nil {
 		return err
 	} else if r.suite.CheckHPKEKey(pub) != nil {
@@ -94,5 +111,5 @@ func (r *hosted) checkGroupInfo(gi *mls.GroupInfo, room *mmr.Room) error {
 	if tree, err := gi.Extensions.RatchetTree(); err != nil || tree != nil {
 		return mimi.Refuse("group-info-tree", fmt.Errorf("%w: it has the ratchet_tree in it", mls.ErrGroupInfo))
 	}
-	return state.CheckTable(r.suite, room.Table())
+	return nil
 }

@@ -13,11 +13,15 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 )
 
-// A target is a leaf as an address.
+// A target is a leaf as an address. In a plain room there is no fanout: a provider
+// finds its users itself.
 type target struct {
 	user   mimi.URI
 	fanout protocol.FanoutTarget
 }
+
+// domain returns the provider that the target is at.
+func (t *target) domain() string { return t.user.Domain }
 
 // targetsOf reads the addresses of leaves.
 func targetsOf(view mls.View, room *mmr.Room, leaves []mls.LeafIndex) ([]target, error) {
@@ -27,6 +31,10 @@ func targetsOf(view mls.View, room *mmr.Room, leaves []mls.LeafIndex) ([]target,
 		tbs, known := room.Leaf(i)
 		if !ok || !known {
 			return nil, fmt.Errorf("hub: internal error: leaf %d is not in the room", i)
+		}
+		if room.Plain() {
+			out = append(out, target{user: tbs.UserPseudonym})
+			continue
 		}
 		queue, err := identity.QueueFrom(m.Leaf.Extensions, tbs)
 		if err != nil {
@@ -49,20 +57,27 @@ func (r *hosted) everyone() ([]target, error) {
 	return r.targets, nil
 }
 
-// A fanout collects what goes to each provider because of one request.
-type fanout map[string][]*protocol.MinimalMetadataFanout
+// A fanout collects what goes to each provider because of one request to a room.
+type fanout struct {
+	plain    bool
+	messages map[string][]*protocol.MinimalMetadataFanout // by domain
+}
+
+func newFanout(room *mmr.Room) fanout {
+	return fanout{room.Plain(), map[string][]*protocol.MinimalMetadataFanout{}}
+}
 
 // add sends a message to leaves, but not to those of users who are gone.
 func (f fanout) add(message protocol.FanoutMessage, to []target, gone map[mimi.URI]bool) {
 	byDomain := map[string][]protocol.FanoutTarget{}
 	for i := range to {
 		if !gone[to[i].user] {
-			domain := to[i].fanout.Queue.Domain
+			domain := to[i].domain()
 			byDomain[domain] = append(byDomain[domain], to[i].fanout)
 		}
 	}
 	for domain, targets := range byDomain {
-		f[domain] = append(f[domain], &protocol.MinimalMetadataFanout{Message: message, Targets: targets})
+		f.messages[domain] = append(f.messages[domain], &protocol.MinimalMetadataFanout{Message: message, Targets: targets})
 	}
 }
 
@@ -71,17 +86,30 @@ func (f fanout) add(message protocol.FanoutMessage, to []target, gone map[mimi.U
 // state.
 func (f fanout) deliveries(from string) ([]Delivery, error) {
 	var out []Delivery
-	for _, domain := range slices.Sorted(maps.Keys(f)) {
+	for _, domain := range slices.Sorted(maps.Keys(f.messages)) {
 		if domain == from {
 			continue
 		}
-		body, err := protocol.MarshalFanout(f[domain]...)
+		body, err := f.marshal(domain)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, Delivery{Domain: domain, Body: body})
 	}
 	return out, nil
+}
+
+// marshal encodes what goes to one provider: the draft's own structs for a plain
+// room, without targets (docs/mmr-profile.md, section 11, "Plain rooms").
+func (f fanout) marshal(domain string) ([]byte, error) {
+	if !f.plain {
+		return protocol.MarshalFanout(f.messages[domain]...)
+	}
+	var messages []*protocol.FanoutMessage
+	for _, m := range f.messages[domain] {
+		messages = append(messages, &m.Message)
+	}
+	return protocol.MarshalPlainFanout(messages...)
 }
 
 // messageDeliveries sends an application message to all participants: those whose
@@ -105,7 +133,7 @@ func (r *hosted) sendAll(from string, message *protocol.FanoutMessage, gone map[
 	if err != nil {
 		return nil, err
 	}
-	f := fanout{}
+	f := newFanout(r.room())
 	f.add(*message, to, gone)
 	return f.deliveries(from)
 }
@@ -119,7 +147,7 @@ func commitDeliveries(from string, before, after *mmr.Room, view *mls.CommitView
 	if err != nil {
 		return nil, err
 	}
-	f := fanout{}
+	f := newFanout(after)
 	f.add(protocol.FanoutMessage{Accepted: at, Message: req.ProposalOrCommit}, there, nil)
 	if req.Welcome != nil {
 		var added []mls.LeafIndex

@@ -9,6 +9,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 )
 
@@ -40,7 +41,7 @@ func checkRequester(from string, req *protocol.GroupInfoRequest) error {
 	if err != nil {
 		return &protocol.NotAllowedError{Reason: "unknown cipher suite"}
 	}
-	cred, err := identity.ParseCredential(s, req.Credential, req.SignatureKey)
+	cred, err := mmr.ParseRequester(s, req.Credential, req.SignatureKey)
 	if errors.Is(err, identity.ErrCredentialType) {
 		return &protocol.NotAllowedError{Reason: err.Error()}
 	} else if err != nil {
@@ -63,6 +64,11 @@ func checkRequester(from string, req *protocol.GroupInfoRequest) error {
 func (h *Hub) admit(ctx context.Context, r *hosted, req *protocol.GroupInfoRequest) ([]byte, error) {
 	if _, member := r.leafWith(req.Credential); member {
 		return nil, nil
+	}
+	if plain := req.Credential.Type == mls.CredentialX509; plain != r.room().Plain() {
+		return nil, &protocol.NotAllowedError{Reason: "a credential of the other kind of rooms"}
+	} else if plain && req.JoiningCode.IsZero() {
+		return nil, r.admitClient(req)
 	}
 	denied := &protocol.NotAllowedError{Reason: "not a member, and no valid joining code"}
 	if req.JoiningCode.IsZero() {

@@ -24,6 +24,8 @@ type Notifier interface {
 // KeyMaterial asks the provider of the request's target, this one included.
 type KeyMaterial interface {
 	KeyMaterial(ctx context.Context, req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error)
+	// UserKeyMaterial is for plain rooms: it asks the provider of req.TargetUser.
+	UserKeyMaterial(ctx context.Context, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error)
 }
 
 // Config is what a hub works with. All fields but Limits are

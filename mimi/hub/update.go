@@ -122,7 +122,7 @@ func (r *hosted) sender(content *mls.FramedContent) (mimi.URI, error) {
 		if content.Commit == nil || content.Commit.Path == nil {
 			return mimi.URI{}, &protocol.NotAllowedError{Reason: mls.ErrPathMissing.Error()}
 		}
-		cred, err := mmr.ParseLeaf(r.suite, &content.Commit.Path.LeafNode)
+		cred, err := r.room().ParseLeaf(&content.Commit.Path.LeafNode)
 		if err != nil {
 			return mimi.URI{}, refuse(err)
 		}
@@ -139,7 +139,7 @@ func (h *Hub) commit(ctx context.Context, from string, r *hosted, req *protocol.
 	if err := r.checkEpoch(message); err != nil {
 		return err
 	}
-	if err := mmr.RemovalPending(message.Content.Sender, message.Content.Commit, r.proposals()); err != nil {
+	if err := r.removalPending(message); err != nil {
 		return refuse(err)
 	}
 	if err := r.checkSender(from, &message.Content); err != nil {
@@ -154,6 +154,15 @@ func (h *Hub) commit(ctx context.Context, from string, r *hosted, req *protocol.
 	}
 	r.touched = true
 	return r.applied(from, staged.Commit(), next, req, change)
+}
+
+// removalPending is [mmr.RemovalPending]; a plain room has no keys that somebody who
+// leaves could know.
+func (r *hosted) removalPending(message *mls.PublicMessage) error {
+	if r.room().Plain() {
+		return nil
+	}
+	return mmr.RemovalPending(message.Content.Sender, message.Content.Commit, r.proposals())
 }
 
 // stage verifies a Commit and what comes with it, and changes nothing. It returns

@@ -304,6 +304,8 @@ type network struct {
 	grown chan struct{}
 	// relayed are the requests for KeyPackages that were passed on.
 	relayed []*protocol.AnonymousKeyMaterialRequest
+	// relayedPlain are those for plain rooms.
+	relayedPlain []*protocol.KeyMaterialRequest
 }
 
 type received struct {
@@ -340,6 +342,12 @@ func (n *network) Notify(ctx context.Context, domain string, room mimi.URI, body
 func (n *network) KeyMaterial(_ context.Context, req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {
 	n.relayed = append(n.relayed, req)
 	return &protocol.SealedKeyMaterial{}, nil
+}
+
+// UserKeyMaterial implements [hub.KeyMaterial].
+func (n *network) UserKeyMaterial(_ context.Context, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error) {
+	n.relayedPlain = append(n.relayedPlain, req)
+	return &protocol.KeyMaterialResponse{Status: protocol.KeyMaterialNoConsent, User: req.TargetUser}, nil
 }
 
 // set changes what becomes of deliveries.

@@ -23,7 +23,7 @@ type joinCodes func(mls.Credential) bool
 // What the Commit does not touch is carried over and not read again; the work is
 // that of copying the room, and of reading the leaves that are new.
 func (r *Room) Next(view *mls.CommitView, codes joinCodes) (*Room, error) {
-	next := &Room{suite: r.suite, uri: r.uri, groupID: r.groupID, newest: r.newest}
+	next := &Room{plain: r.plain, suite: r.suite, uri: r.uri, groupID: r.groupID, newest: r.newest}
 	context := view.After.Context()
 	if err := next.loadContext(context); err != nil {
 		return nil, err
@@ -40,6 +40,9 @@ func (r *Room) Next(view *mls.CommitView, codes joinCodes) (*Room, error) {
 	}
 	if err := next.checkState(context); err != nil {
 		return nil, err
+	}
+	if r.plain {
+		return next, nil
 	}
 	keys, err := r.linkKeys(next, view)
 	if err != nil {
@@ -83,7 +86,7 @@ func (r *Room) nextState(next *Room, view *mls.CommitView, codes joinCodes) (*ro
 	if err != nil {
 		return nil, err
 	}
-	if n := uint64(len(state.Participants())); n > uint64(next.policy.MaxUsers) {
+	if n := uint64(len(state.Participants())); n > uint64(next.policy.MaxUsers) && !r.plain {
 		return nil, mimi.Refuse("max-users", fmt.Errorf("%w: %d participants", room.ErrMaxUsers, n))
 	}
 	return state, nil

@@ -19,13 +19,16 @@ import (
 type Creation struct {
 	GroupInfo *mls.GroupInfo
 	Tree      *mls.RatchetTree
-	// Table has one entry.
+	// Table has one entry; it is nil for a plain room.
 	Table *identity.IdentityLinkTable
 }
 
-// A Room is what everyone, the hub included, knows of a minimal-metadata room at
-// one epoch. It is immutable: [Room.Next] returns the room after a Commit.
+// A Room is what everyone, the hub included, knows of a room at one epoch. It is
+// immutable: [Room.Next] returns the room after a Commit.
 type Room struct {
+	// plain says that the room is a plain one: policy, newest, table and metadata
+	// are zero then, and the roster has real addresses.
+	plain   bool
 	suite   *suite.Suite
 	uri     mimi.URI
 	groupID []byte
@@ -42,29 +45,34 @@ type Room struct {
 // Open reads the room of a group with this public state, and checks every leaf
 // (docs/mmr-profile.md, section 8, what a joiner can): for a group that comes from
 // others. newest is the newest generation of its wrapper key, and table its
-// identity link table, which is checked against the leaves. It fails with
+// identity link table, which is checked against the leaves; a plain room has
+// neither. It fails with
 // [ErrNotMinimal], [ErrGroup], [ErrLeaf] or an error of the packages identity and
 // room.
 func Open(s *suite.Suite, view mls.View, newest identity.Generation, table *identity.IdentityLinkTable) (*Room, error) {
+	plain, err := IsPlain(view.Context())
+	if err != nil {
+		return nil, err
+	}
 	return open(s, view, newest, table, func(leaf *mls.LeafNode) (*identity.PseudonymousCredentialTBS, error) {
-		cred, err := ParseLeaf(s, leaf)
-		if err != nil {
-			return nil, err
-		}
-		return &cred.PseudonymousCredentialTBS, nil
+		return parseLeaf(s, leaf, plain)
 	})
 }
 
 func open(s *suite.Suite, view mls.View, newest identity.Generation, table *identity.IdentityLinkTable, read func(*mls.LeafNode) (*identity.PseudonymousCredentialTBS, error)) (*Room, error) {
-	if table == nil {
-		return nil, fmt.Errorf("%w: there is none", identity.ErrTable)
-	}
 	context := view.Context()
+	plain, err := IsPlain(context)
+	if err != nil {
+		return nil, err
+	}
+	if (table == nil) != plain {
+		return nil, fmt.Errorf("%w: minimal-metadata rooms have one, and plain rooms none", identity.ErrTable)
+	}
 	uri, err := identity.RoomOf(context.GroupID)
 	if err != nil {
 		return nil, err
 	}
-	r := &Room{suite: s, uri: uri, groupID: context.GroupID, newest: newest, table: table}
+	r := &Room{plain: plain, suite: s, uri: uri, groupID: context.GroupID, newest: newest, table: table}
 	if err := r.loadContext(context); err != nil {
 		return nil, err
 	}
@@ -78,16 +86,22 @@ func open(s *suite.Suite, view mls.View, newest identity.Generation, table *iden
 	if r.state, err = room.Open(components, r.roster.clients()); err != nil {
 		return nil, err
 	}
+	if plain {
+		return r, nil
+	}
 	return r, table.CheckLeaves(r.groupID, r.epoch, r.Leaves())
 }
 
 // loadContext reads what the GroupContext says beside the components of package
 // room.
 func (r *Room) loadContext(context *mls.GroupContext) error {
+	r.epoch = context.Epoch
+	if r.plain {
+		return checkPlainContext(context)
+	}
 	if err := checkContext(context); err != nil {
 		return err
 	}
-	r.epoch = context.Epoch
 	policy, err := identity.PolicyFrom(context.Extensions)
 	if err != nil {
 		return err
@@ -123,6 +137,12 @@ func checkContext(context *mls.GroupContext) error {
 			return mimi.Refuse("context-components", fmt.Errorf("%w: other components in 0x%04x", ErrGroup, uint16(id)))
 		}
 	}
+	return checkExternalSenders(context)
+}
+
+// checkExternalSenders checks that the hub can send proposals, and nobody else
+// from outside.
+func checkExternalSenders(context *mls.GroupContext) error {
 	senders, err := context.Extensions.ExternalSenders()
 	if err != nil {
 		return err
@@ -158,7 +178,7 @@ func (r *Room) GroupID() []byte { return r.groupID }
 // Epoch returns the epoch that r describes.
 func (r *Room) Epoch() uint64 { return r.epoch }
 
-// Policy returns the profile's policy of the room.
+// Policy returns the profile's policy of the room; zero in a plain room.
 func (r *Room) Policy() identity.MinimalMetadataPolicy { return r.policy }
 
 // State returns participants, roles and policies.
@@ -167,13 +187,15 @@ func (r *Room) State() *room.State { return r.state }
 // Newest returns the newest generation of the room's wrapper key.
 func (r *Room) Newest() identity.Generation { return r.newest }
 
-// Table returns the identity link table. The caller does not change it.
+// Table returns the identity link table, nil in a plain room. The caller does not
+// change it.
 func (r *Room) Table() *identity.IdentityLinkTable { return r.table }
 
 // Metadata returns the room's encrypted metadata, or nil.
 func (r *Room) Metadata() *identity.EncryptedRoomMetadata { return r.metadata }
 
-// Leaf returns the credential of a leaf without its link.
+// Leaf returns the credential of a leaf without its link. In a plain room it is
+// what the leaf's certificate says: real addresses for pseudonyms.
 func (r *Room) Leaf(i mls.LeafIndex) (*identity.PseudonymousCredentialTBS, bool) {
 	tbs, ok := r.roster.byLeaf[i]
 	return tbs, ok
@@ -189,6 +211,9 @@ func (r *Room) Leaves() []mls.LeafIndex { return slices.Sorted(maps.Keys(r.roste
 // participant, the policy that the profile gives that kind of room
 // (docs/mmr-profile.md, sections 6 and 10).
 func (r *Room) CheckNew() error {
+	if r.plain {
+		return r.checkNewPlain()
+	}
 	want := room.Cooperative()
 	if r.policy.ConnectionRoom {
 		want = room.ConnectionRoom()

@@ -96,6 +96,9 @@ func (r roster) about(newcomer *identity.PseudonymousCredentialTBS, how identity
 // nextRoster checks the leaves that a Commit adds or changes, and returns the
 // roster after it (docs/mmr-profile.md, sections 1 and 2).
 func (r *Room) nextRoster(view *mls.CommitView) (roster, error) {
+	if r.plain {
+		return r.nextPlainRoster(view)
+	}
 	// Newcomers are compared with those who are there before the Commit, the
 	// removed ones included; [roster.put] compares them with each other. Several
 	// leaves of one new user may come at once: nobody is there to vouch for them.
@@ -188,8 +191,11 @@ func readRoster(view mls.View, read func(*mls.LeafNode) (*identity.PseudonymousC
 }
 
 // ReadCredential reads the credential of a leaf that was checked when it came, or
-// whose leaf is checked elsewhere.
+// whose leaf is checked elsewhere, in a room of either kind.
 func ReadCredential(c mls.Credential) (*identity.PseudonymousCredentialTBS, error) {
+	if c.Type == mls.CredentialX509 {
+		return identity.ReadPlainCredential(c)
+	}
 	if c.Type != identity.CredentialPseudonymous {
 		return nil, fmt.Errorf("%w: 0x%04x in a leaf", identity.ErrCredentialType, uint16(c.Type))
 	}

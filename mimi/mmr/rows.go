@@ -30,8 +30,11 @@ func (g *generationRow) Wire(c *wire.Codec) { wire.Uint64(c, g) }
 func linkKey(leaf mls.LeafIndex) string { return fmt.Sprintf("%s%08x", rowLink, uint32(leaf)) }
 
 // Rows returns what changes in the store when a room becomes next; before is nil
-// for a new one. It is proportional to the change.
+// for a new one. It is proportional to the change. A plain room has no rows.
 func Rows(before, next *Room) ([]mls.Row, error) {
+	if next.plain {
+		return nil, nil
+	}
 	var out []mls.Row
 	if before == nil || before.newest != next.newest {
 		g := generationRow(next.newest)
@@ -73,6 +76,8 @@ func Rows(before, next *Room) ([]mls.Row, error) {
 
 // A Stored is what [Rows] wrote, together.
 type Stored struct {
+	// nothing says that there are no rows at all, as for a plain room.
+	nothing bool
 	newest  identity.Generation
 	entries []identity.IdentityLinkEntry // ascending
 }
@@ -97,7 +102,7 @@ func SplitRows(rows []mls.Row) (stored *Stored, others []mls.Row, err error) {
 			return nil, nil, fmt.Errorf("%w: row %s: %w", ErrStored, row.Key, err)
 		}
 	}
-	if !found {
+	if stored.nothing = !found; !found && len(stored.entries) > 0 {
 		return nil, nil, fmt.Errorf("%w: no row %s", ErrStored, rowGeneration)
 	}
 	slices.SortFunc(stored.entries, func(a, b identity.IdentityLinkEntry) int { return cmp.Compare(a.Leaf, b.Leaf) })
@@ -120,7 +125,18 @@ func (s *Stored) link(row mls.Row) error {
 // Open is the function [Open] with what was stored. The leaves are not checked
 // again: that was done before they were stored.
 func (s *Stored) Open(cs *suite.Suite, view mls.View) (*Room, error) {
-	return open(cs, view, s.newest, s.table(view.Context().GroupID, view.Epoch()), func(leaf *mls.LeafNode) (*identity.PseudonymousCredentialTBS, error) {
+	plain, err := IsPlain(view.Context())
+	if err != nil {
+		return nil, err
+	}
+	if plain != s.nothing {
+		return nil, fmt.Errorf("%w: rows of identity links in a plain room, or none in another", ErrStored)
+	}
+	var table *identity.IdentityLinkTable
+	if !plain {
+		table = s.table(view.Context().GroupID, view.Epoch())
+	}
+	return open(cs, view, s.newest, table, func(leaf *mls.LeafNode) (*identity.PseudonymousCredentialTBS, error) {
 		return ReadCredential(leaf.Credential)
 	})
 }

@@ -85,14 +85,21 @@ func (u *Rules) ValidateCredential(_ context.Context, credential mls.Credential,
 }
 
 // SameClient implements [mls.Policy]: a client keeps its credential, or takes a
-// new client pseudonym and key under the same user pseudonym.
+// new client pseudonym and key under the same user pseudonym; in a plain room it
+// keeps its addresses.
 func (u *Rules) SameClient(prev, next mls.Credential) bool {
 	if prev.Equal(&next) {
 		return true
 	}
 	a, errA := ReadCredential(prev)
 	b, errB := ReadCredential(next)
-	return errA == nil && errB == nil && identity.SameClient(a, b)
+	if errA != nil || errB != nil || prev.Type != next.Type {
+		return false
+	}
+	if prev.Type == mls.CredentialX509 { // a renewed certificate
+		return a.UserPseudonym == b.UserPseudonym && a.ClientPseudonym == b.ClientPseudonym
+	}
+	return identity.SameClient(a, b)
 }
 
 // legalProposals are the types that any proposal may have (docs/mmr-profile.md,
@@ -121,7 +128,7 @@ func (u *Rules) ValidateProposal(_ context.Context, view *mls.ProposalView) erro
 		if room == nil {
 			return fmt.Errorf("%w: no room is set", ErrNotMinimal)
 		}
-		_, err := ParseLeaf(room.suite, &body.KeyPackage.LeafNode)
+		_, err := room.ParseLeaf(&body.KeyPackage.LeafNode)
 		return err
 	case *mls.AppDataUpdate:
 		if !byValue && (body.Component == identity.ComponentPolicy || body.Component == identity.ComponentRoomMetadata) {
@@ -131,6 +138,9 @@ func (u *Rules) ValidateProposal(_ context.Context, view *mls.ProposalView) erro
 	case *mls.PreSharedKey, *mls.ExternalInit:
 		if !byValue || !external {
 			return mimi.Refuse("joiners-proposal", fmt.Errorf("%w: %v outside of an external Commit", ErrProposal, view.Proposal.Type()))
+		}
+		if room := u.Room(); view.Proposal.Type() == mls.ProposalPreSharedKey && room != nil && room.plain {
+			return fmt.Errorf("%w: a pre-shared key in a plain room, which has none", ErrProposal)
 		}
 	}
 	return nil

@@ -110,6 +110,14 @@ func (s *services) KeyMaterial(context.Context, string, *protocol.AnonymousKeyMa
 	return &protocol.SealedKeyMaterial{Sealed: protocoltest.Ciphertext(2)}, s.fail()
 }
 
+func (s *services) RelayUserKeyMaterial(_ context.Context, _ string, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error) {
+	return &protocol.KeyMaterialResponse{Status: protocol.KeyMaterialNoConsent, User: req.TargetUser}, s.fail()
+}
+
+func (s *services) UserKeyMaterial(_ context.Context, _ string, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error) {
+	return &protocol.KeyMaterialResponse{Status: protocol.KeyMaterialUserUnknown, User: req.TargetUser}, s.fail()
+}
+
 func (s *services) Notify(_ context.Context, from string, room mimi.URI, body []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

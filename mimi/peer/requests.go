@@ -93,9 +93,25 @@ func (c *Client) KeyMaterial(ctx context.Context, req *protocol.AnonymousKeyMate
 	return exchange[protocol.SealedKeyMaterial](ctx, c, message{req.Target.Domain, protocol.EndpointKeyMaterialAnonymous, "", nil, http.StatusOK}, req)
 }
 
+// RelayUserKeyMaterial asks the hub of req.Room, a plain room, to pass the request
+// on to the provider of req.TargetUser.
+func (c *Client) RelayUserKeyMaterial(ctx context.Context, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error) {
+	return c.userKeyMaterial(ctx, req.Room.Domain, req)
+}
+
+// UserKeyMaterial passes a request on from this provider, the hub of req.Room, to
+// the provider of req.TargetUser.
+func (c *Client) UserKeyMaterial(ctx context.Context, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error) {
+	return c.userKeyMaterial(ctx, req.TargetUser.Domain, req)
+}
+
+func (c *Client) userKeyMaterial(ctx context.Context, domain string, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error) {
+	return exchange[protocol.KeyMaterialResponse](ctx, c, message{domain, protocol.EndpointKeyMaterial, req.TargetUser.String(), nil, http.StatusOK}, req)
+}
+
 // Notify delivers the events of a room that is hosted here to the provider at
 // domain. After nil the other side has them durably. Body is what
-// protocol.MarshalFanout made; after any other outcome the same octets are sent
+// protocol.MarshalFanout or MarshalPlainFanout made; after any other outcome the same octets are sent
 // again.
 func (c *Client) Notify(ctx context.Context, domain string, room mimi.URI, body []byte) error {
 	_, err := c.post(ctx, message{domain, protocol.EndpointNotify, room.String(), body, http.StatusCreated})

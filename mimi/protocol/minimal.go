@@ -82,6 +82,60 @@ func ParseFanout(body []byte) ([]*MinimalMetadataFanout, error) {
 	}
 }
 
+// MarshalPlainFanout returns the body of a notify request for a plain room: the
+// draft's own form, messages one behind the other without targets.
+func MarshalPlainFanout(messages ...*FanoutMessage) ([]byte, error) {
+	var body []byte
+	for _, m := range messages {
+		b, err := wire.Marshal(m)
+		if err != nil {
+			return nil, fmt.Errorf("encode a fan-out message: %w", err)
+		}
+		body = append(body, b...)
+	}
+	return body, nil
+}
+
+// ParsePlainFanout reads the body of a notify request for a plain room: one or
+// more messages. It fails with [ErrMalformed].
+func ParsePlainFanout(body []byte) ([]*FanoutMessage, error) {
+	var messages []*FanoutMessage
+	for {
+		m := &FanoutMessage{}
+		rest, err := wire.UnmarshalPrefix(body, m)
+		if err != nil {
+			return nil, fmt.Errorf("%w: fan-out message %d: %w", ErrMalformed, len(messages), err)
+		}
+		messages = append(messages, m)
+		if len(rest) == 0 {
+			return messages, nil
+		}
+		body = rest
+	}
+}
+
+// FirstFanout reads the first message in the body of a notify request, whose
+// beginning is the same for rooms of both kinds. A Welcome says by the KeyPackage
+// that it names of which kind its room is. It fails with [ErrMalformed].
+func FirstFanout(body []byte) (*FanoutMessage, error) {
+	m := &FanoutMessage{}
+	if _, err := wire.UnmarshalPrefix(body, m); err != nil {
+		return nil, fmt.Errorf("%w: fan-out message 0: %w", ErrMalformed, err)
+	}
+	return m, nil
+}
+
+// CheckFanout fails with [ErrMalformed] unless body is that of a notify request
+// for a room of either kind.
+func CheckFanout(body []byte) error {
+	if _, err := ParseFanout(body); err != nil {
+		if _, plain := ParsePlainFanout(body); plain != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // A GroupInfoRatchetTreeTBE is what a hub tells somebody who may join
 // (draft-ietf-mimi-protocol-06, section 5.6; the last two fields are of
 // mmr-profile.md, section 10).

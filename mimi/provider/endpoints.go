@@ -295,7 +295,7 @@ func (s *Server) notify(ctx context.Context, c call) (answer, error) {
 	if room.Domain != c.from {
 		return answer{}, mimi.Refuse("notify-hub", errWrongHub)
 	}
-	if _, err := protocol.ParseFanout(c.body); err != nil {
+	if err := protocol.CheckFanout(c.body); err != nil {
 		return answer{}, err
 	}
 	if err := s.cfg.Inbox.Notify(ctx, c.from, room, c.body); err != nil {
@@ -304,9 +304,9 @@ func (s *Server) notify(ctx context.Context, c call) (answer, error) {
 	return answer{status: http.StatusCreated}, nil
 }
 
-// keyMaterial serves plain rooms, which this project does not have yet: nobody
-// has given their consent.
-func (s *Server) keyMaterial(_ context.Context, c call) (answer, error) {
+// keyMaterial serves plain rooms. It is two endpoints in one, as
+// keyMaterialAnonymous is.
+func (s *Server) keyMaterial(ctx context.Context, c call) (answer, error) {
 	req, err := decode[protocol.KeyMaterialRequest](c.body)
 	if err != nil {
 		return answer{}, err
@@ -314,7 +314,22 @@ func (s *Server) keyMaterial(_ context.Context, c call) (answer, error) {
 	if req.TargetUser.String() != c.value {
 		return answer{}, fmt.Errorf("%w: the path names another user than the request", protocol.ErrMalformed)
 	}
-	return reply(http.StatusOK, &protocol.KeyMaterialResponse{Status: protocol.KeyMaterialNoConsent, User: req.TargetUser})
+	var resp *protocol.KeyMaterialResponse
+	switch {
+	case req.Room.IsZero():
+		// Whoever consents to be added consents to rooms.
+		resp = &protocol.KeyMaterialResponse{Status: protocol.KeyMaterialNoConsent, User: req.TargetUser}
+	case req.Room.Domain == s.cfg.Domain:
+		resp, err = s.cfg.Hub.RelayUserKeyMaterial(ctx, c.from, req)
+	case req.Room.Domain == c.from && req.TargetUser.Domain == s.cfg.Domain:
+		resp, err = s.cfg.KeyMaterial.UserKeyMaterial(ctx, c.from, req)
+	default:
+		err = errWrongHub
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	return reply(http.StatusOK, resp)
 }
 
 // keyMaterialAnonymous is two endpoints in one: to the hub of the room it is a

@@ -91,6 +91,20 @@ func (f *fake) KeyMaterial(ctx context.Context, from string, _ *protocol.Anonymo
 	return &protocol.SealedKeyMaterial{Sealed: protocoltest.Ciphertext(4096)}, nil
 }
 
+func (f *fake) RelayUserKeyMaterial(ctx context.Context, from string, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error) {
+	if err := f.called(ctx, "RelayUserKeyMaterial", from); err != nil {
+		return nil, err
+	}
+	return &protocol.KeyMaterialResponse{Status: protocol.KeyMaterialNoConsent, User: req.TargetUser}, nil
+}
+
+func (f *fake) UserKeyMaterial(ctx context.Context, from string, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error) {
+	if err := f.called(ctx, "UserKeyMaterial", from); err != nil {
+		return nil, err
+	}
+	return &protocol.KeyMaterialResponse{Status: protocol.KeyMaterialNoConsent, User: req.TargetUser}, nil
+}
+
 func (f *fake) Notify(ctx context.Context, from string, _ mimi.URI, body []byte) error {
 	f.mu.Lock()
 	f.bodies = append(f.bodies, body)

@@ -140,7 +140,7 @@ func TestEndpoints(t *testing.T) {
 		{protocol.EndpointKeyMaterialAnonymous, "", "AnonymousKeyMaterialRequest", 200, "RelayKeyMaterial", func() wire.Message { return &protocol.SealedKeyMaterial{} }},
 		{protocol.EndpointConnectionPackage, "", "ConnectionPackageRequest", 200, "ConnectionPackage", func() wire.Message { return &protocol.ConnectionPackageResponse{} }},
 		{protocol.EndpointConnectionRequest, "", "ConnectionRequest", 202, "ConnectionRequest", nil},
-		{protocol.EndpointKeyMaterial, "mimi://other.example/u/cathy", "KeyMaterialRequest/room", 200, "", func() wire.Message { return &protocol.KeyMaterialResponse{} }},
+		{protocol.EndpointKeyMaterial, "mimi://other.example/u/cathy", "KeyMaterialRequest/room", 200, "RelayUserKeyMaterial", func() wire.Message { return &protocol.KeyMaterialResponse{} }},
 	}
 	for _, e := range endpoints {
 		t.Run(string(e.endpoint), func(t *testing.T) {

@@ -35,6 +35,9 @@ type Hub interface {
 	// RelayKeyMaterial passes the request of a member of req.Room on to the provider
 	// of req.Target, which may be this one, and its answer back.
 	RelayKeyMaterial(ctx context.Context, from string, req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error)
+	// RelayUserKeyMaterial does so for a plain room: to the provider of
+	// req.TargetUser.
+	RelayUserKeyMaterial(ctx context.Context, from string, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error)
 }
 
 // An Inbox takes in what the hubs of other providers send to users here.
@@ -42,7 +45,7 @@ type Inbox interface {
 	// Notify stores body, durably, before it returns nil: the peer is then told
 	// that it need not send it again. A body that has been stored before is success
 	// without effect; body is the octets as received, and is one or more
-	// MinimalMetadataFanouts. The hub of room is from. Errors are as those of a
+	// MinimalMetadataFanouts, or FanoutMessages for a plain room. The hub of room is from. Errors are as those of a
 	// [Hub].
 	Notify(ctx context.Context, from string, room mimi.URI, body []byte) error
 }
@@ -68,6 +71,10 @@ type KeyMaterial interface {
 	// answer. If the token does not open, there is nobody to seal to: that is a
 	// *protocol.NotAllowedError.
 	KeyMaterial(ctx context.Context, from string, req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error)
+	// UserKeyMaterial answers a request for a plain room that its hub, which is
+	// from, relays: for the KeyPackages of req.TargetUser, who is of this provider. A
+	// refusal by the user is an answer.
+	UserKeyMaterial(ctx context.Context, from string, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error)
 }
 
 // A Directory makes this provider's directory document.

@@ -95,6 +95,17 @@ func Cooperative() Instance {
 	}
 }
 
+// Plain returns the policy of plain rooms for at most maxUsers users: that of
+// [Cooperative], with real addresses in the participant list
+// (docs/mmr-profile.md, section 11, "Plain rooms"). There is no component of the
+// profile to hold the limit, so it stands in the base policy.
+func Plain(maxUsers uint32) Instance {
+	in := Cooperative()
+	in.Name = "plain"
+	in.Base.Pseudonyms, in.Base.MaxUsers = false, limit(maxUsers)
+	return in
+}
+
 // ConnectionRoom returns the policy of the rooms in which two users connect
 // (mmr-profile.md, sections 4 and 6). The requester creates the room alone; the
 // responder enters with a join code, under a pseudonym that the requester cannot
@@ -129,7 +140,7 @@ func ConnectionRoom() Instance {
 	}
 }
 
-// pseudonymous is the base policy that all instances share.
+// pseudonymous is the base policy of minimal-metadata rooms.
 func pseudonymous() BasePolicy {
 	return BasePolicy{MultiDevice: true, Pseudonyms: true, Policies: []ComponentID{ComponentRolesList}}
 }

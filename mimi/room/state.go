@@ -255,6 +255,10 @@ func (s *State) MinimalMetadata() bool {
 	return ok
 }
 
+// Metadata returns the room's metadata as everyone can see them: they name nothing
+// in a minimal-metadata room.
+func (s *State) Metadata() RoomMetadata { return s.metadata }
+
 // CheckParent fails with [ErrParent] unless the participants of s are a strict
 // subset of its parent's, as they must be in a parent-dependent room
 // (draft-ietf-mimi-room-policy-03, section 5). Banned users of the parent count as

@@ -96,6 +96,7 @@ func New(cfg Config) (*Node, error) {
 		Registrations: people, Allowances: people,
 		Hub: hubs{n}, OwnHub: n.hub, Peers: n.peers, People: cfg.People, Sink: cfg.Sink,
 		Clock: cfg.Clock, Random: rand.Reader, Log: cfg.Log, Metrics: cfg.Metrics, Faults: cfg.Faults, Refused: refused,
+		PlainRooms: cfg.Settings.PlainRooms,
 		Limits: client.Limits{
 			Users: uint32(cfg.Settings.Limits.RoomParticipants), AccountRooms: cfg.Settings.Limits.RoomsPerUser, //nolint:gosec // validated
 			Requests: cfg.Settings.Limits.ConnectionRequests, Sets: cfg.Settings.Limits.KeyPackageSets,

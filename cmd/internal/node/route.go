@@ -36,6 +36,13 @@ func (x keyMaterial) KeyMaterial(ctx context.Context, req *protocol.AnonymousKey
 	return x.n.peers.KeyMaterial(ctx, req)
 }
 
+func (x keyMaterial) UserKeyMaterial(ctx context.Context, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error) {
+	if req.TargetUser.Domain == x.n.own() {
+		return x.n.client.UserKeyMaterial(ctx, x.n.own(), req)
+	}
+	return x.n.peers.UserKeyMaterial(ctx, req)
+}
+
 // hubs is how the client reaches the hub of a room.
 type hubs struct{ n *Node }
 
@@ -74,4 +81,11 @@ func (x hubs) RelayKeyMaterial(ctx context.Context, req *protocol.AnonymousKeyMa
 		return x.n.hub.RelayKeyMaterial(ctx, x.n.own(), req)
 	}
 	return x.n.peers.RelayKeyMaterial(ctx, req)
+}
+
+func (x hubs) RelayUserKeyMaterial(ctx context.Context, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error) {
+	if req.Room.Domain == x.n.own() {
+		return x.n.hub.RelayUserKeyMaterial(ctx, x.n.own(), req)
+	}
+	return x.n.peers.RelayUserKeyMaterial(ctx, req)
 }

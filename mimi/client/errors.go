@@ -79,6 +79,14 @@ var (
 	ErrPlainRooms = errors.New("client: plain rooms are not allowed here")
 	// ErrPlainRoom reports an operation that plain rooms do not have.
 	ErrPlainRoom = errors.New("client: not in a plain room")
+	// ErrNoMaterial reports a person whose provider has no KeyPackages left to add
+	// them with.
+	ErrNoMaterial = errors.New("client: there are no KeyPackages of this person at the moment")
+	// ErrNoConsent reports a person who does not know this account as a contact (any
+	// more).
+	ErrNoConsent = errors.New("client: this person does not accept being added by you")
+	// ErrUnverified reports KeyPackages that do not prove to be the person's.
+	ErrUnverified = errors.New("client: the KeyPackages are not verifiably this person's")
 	// ErrStopped reports a client that is stopping.
 	ErrStopped = errors.New("client: stopping")
 )

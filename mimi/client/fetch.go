@@ -150,12 +150,31 @@ func (c *Client) checkSet(ctx context.Context, user mimi.URI, theirs *connection
 		Suite: c.cfg.Suite, User: user, Key: theirs.Key, Authority: authority, Pseudonyms: c.cfg.Pseudonyms, Clock: c.cfg.Clock,
 	}, answer)
 	if err != nil {
-		return nil, c.checked(fmt.Errorf("client: key material: %w", err))
+		return nil, c.checked(materialError(err))
 	}
 	if reused > 0 {
 		c.cfg.Log.WarnContext(ctx, "key material of last resort was used again; two rooms share a pseudonym", "times", reused)
 	}
 	return set, nil
+}
+
+// materialError marks what the person is to be told: that the other provider has
+// refused, or that what it sent has not passed a check.
+func materialError(err error) error {
+	if refused, ok := errors.AsType[*protocol.KeyMaterialError](err); ok {
+		switch refused.Code {
+		case protocol.KeyMaterialNoConsent, protocol.KeyMaterialNoConsentForThisRoom:
+			return fmt.Errorf("%w: %w", ErrNoConsent, err)
+		case protocol.KeyMaterialUserUnknown, protocol.KeyMaterialUserDeleted:
+			return fmt.Errorf("%w: %w", ErrNoPerson, err)
+		default:
+			return fmt.Errorf("%w: %w", ErrNoMaterial, err)
+		}
+	}
+	if mimi.CheckOf(err) != "" {
+		return fmt.Errorf("%w: %w", ErrUnverified, err)
+	}
+	return fmt.Errorf("client: key material: %w", err)
 }
 
 // KeyMaterial hands out KeyPackages of local users to the hub at from, for a

@@ -186,8 +186,8 @@ func TestRemovedContactGetsNothing(t *testing.T) {
 	if err := c.a.client.Invite(t.Context(), c.alice, other, c.bob); err == nil {
 		t.Error("a contact that was removed was given key material")
 	}
-	if n := c.b.stores.People.KeyPackages(); n != 0 {
-		t.Errorf("%d KeyPackages are left", n)
+	if held, err := c.b.stores.People.AllKeyPackages(t.Context()); err != nil || len(held) != 0 {
+		t.Errorf("%d KeyPackages are left, %v", len(held), err)
 	}
 	if n := c.b.stores.People.PrivateParts(); n != 0 {
 		t.Errorf("%d private parts are left", n)
@@ -215,4 +215,84 @@ func TestUploadQuota(t *testing.T) {
 	if fmt.Sprint(b.reused) != "[0]" {
 		t.Errorf("on the next day, those of last resort were used %v", b.reused)
 	}
+}
+
+// TestCrashInRefill ends the gateway at every point of a schedule tick that replaces
+// everything. At no point is a KeyPackage stored whose private part is not, nor is a
+// contact or a user without a set and a package; and the next tick finishes it.
+func TestCrashInRefill(t *testing.T) {
+	stride := 1
+	if testing.Short() {
+		stride = 5
+	}
+	crashed := true
+	n := 1
+	for ; crashed; n += stride {
+		ok := t.Run(fmt.Sprint(n), func(t *testing.T) { crashed = crashInRefill(t, n) })
+		if !ok {
+			return
+		}
+	}
+	if n < 20 {
+		t.Errorf("a tick that replaces everything has %d points only", n)
+	}
+}
+
+func crashInRefill(t *testing.T, n int) (crashed bool) {
+	w := newWorld(t, "a.example", "b.example")
+	a, b := w.gateways["a.example"], w.gateways["b.example"]
+	b.stop()
+	b.limits.Sets = -1 // none is made on demand
+	b.start()
+	alice, bob := a.person("alice", "Alice"), b.person("bob", "Bob")
+	w.connect(alice, bob)
+	w.together(alice, bob, 0) // one set is worn
+	for range 9 {
+		w.clock.Advance(24 * time.Hour)
+	}
+	b.stores.Faults.Crash(n)
+	err := b.client.Refill(t.Context())
+	crashed = b.stores.Faults.Crashed()
+	if err != nil && !crashed {
+		t.Fatal(err)
+	}
+	b.stop()
+	b.stores.Faults.Restart()
+	b.start()
+	whole := func(want int) {
+		t.Helper()
+		held, err := b.stores.People.AllKeyPackages(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(held) != want {
+			t.Errorf("%d sets are stored, want %d", len(held), want)
+		}
+		for _, h := range held {
+			var kp mls.KeyPackage
+			if err := mls.Unmarshal(h.KeyPackage, &kp); err != nil {
+				t.Fatal(err)
+			}
+			ref, err := kp.Ref()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.stores.People.Private(t.Context(), [32]byte(ref)); err != nil {
+				t.Errorf("a KeyPackage is handed out whose private part is not here: %v", err)
+			}
+		}
+		if encoded, err := b.client.ConnectionPackage(t.Context(), "a.example", bob); err != nil || encoded == nil {
+			t.Errorf("no establishment package: %v", err)
+		}
+	}
+	whole(4)
+	if err := b.client.Refill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	whole(4)
+	_, pseudonym := w.together(alice, bob, 1)
+	if pseudonym.IsZero() {
+		t.Error("Bob is not in the room")
+	}
+	return crashed
 }

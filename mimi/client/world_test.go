@@ -29,6 +29,9 @@ type world struct {
 	t        *testing.T
 	clock    *mimi.ManualClock
 	gateways map[string]*gateway
+	// elsewhere are providers that are no gateways; they hand out key material and
+	// hear nothing.
+	elsewhere map[string]*elsewhere
 }
 
 // A gateway is a hub and a client on stores in memory.
@@ -287,6 +290,11 @@ func (n network) Notify(ctx context.Context, domain string, room mimi.URI, body 
 }
 
 func (n network) KeyMaterial(ctx context.Context, req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {
+	if other, ok := n.g.w.elsewhere[req.Target.Domain]; ok {
+		return exchange(req, func(req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {
+			return other.provider.KeyMaterial(ctx, n.g.domain, req)
+		})
+	}
 	g, err := n.to(req.Target.Domain)
 	if err != nil {
 		return nil, err
@@ -379,6 +387,9 @@ func (n network) RelayUserKeyMaterial(ctx context.Context, req *protocol.KeyMate
 }
 
 func (n network) Directory(_ context.Context, domain string) (*protocol.Directory, error) {
+	if other, ok := n.g.w.elsewhere[domain]; ok {
+		return other.directory(), nil
+	}
 	g, err := n.to(domain)
 	if err != nil {
 		return nil, err

@@ -19,8 +19,13 @@ const (
 	maxProviderKeys = 256
 )
 
-// ErrProviderKey reports a key id that the provider does not have (any more).
-var ErrProviderKey = errors.New("identity: unknown provider key")
+var (
+	// ErrProviderKey reports a key id that the provider does not have (any more).
+	ErrProviderKey = errors.New("identity: unknown provider key")
+	// ErrProviderKeyOver reports a key that opens nothing any more: what was sealed
+	// to it should have been sealed anew to a newer one long ago.
+	ErrProviderKeyOver = errors.New("identity: provider key is over")
+)
 
 // A ProviderKey is a public HPKE key of a provider, by which its users' clients
 // or other providers tell it what the hub must not see. Clients take it from the
@@ -123,6 +128,21 @@ func (r ProviderKeyRing) Newest() (key ProviderKey, ok bool) {
 	k := r.keys[len(r.keys)-1]
 	end, _ := unixTime(k.notAfter)
 	return ProviderKey{k.id, k.suite, k.private.Public(), end}, true
+}
+
+// check reports whether the key of that id may still open something at now. It
+// fails with [ErrProviderKey] or [ErrProviderKeyOver].
+func (r ProviderKeyRing) check(id uint8, now time.Time) error {
+	for _, k := range r.keys {
+		if k.id != id {
+			continue
+		}
+		if end, ok := unixTime(k.needed); ok && now.After(end) {
+			return fmt.Errorf("%w: %d", ErrProviderKeyOver, id)
+		}
+		return nil
+	}
+	return fmt.Errorf("%w: %d", ErrProviderKey, id)
 }
 
 // Decrypt opens what was sealed to one of the keys. It fails with

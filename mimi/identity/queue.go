@@ -120,6 +120,9 @@ func (r ProviderKeyRing) OpenQueue(tbs *PseudonymousCredentialTBS, q *QueueRefer
 	if err != nil {
 		return nil, err
 	}
+	if err := r.check(q.KeyID, now); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrQueue, err)
+	}
 	plaintext, err := r.Decrypt(q.KeyID, labelQueue, context, q.Sealed)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrQueue, err)

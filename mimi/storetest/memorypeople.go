@@ -587,9 +587,16 @@ func (p *PeopleStore) DeleteAllowance(ctx context.Context, account mimi.URI) err
 	})
 }
 
-// KeyPackages counts the KeyPackages that are stored, and PrivateParts their private
-// parts.
-func (p *PeopleStore) KeyPackages() int { return len(p.m.committed().material.rows) }
+// AllKeyPackages returns the KeyPackages that are stored under all tokens.
+func (p *PeopleStore) AllKeyPackages(ctx context.Context) (all []keymaterial.Row, err error) {
+	return all, p.m.read(ctx, func(s *peopleState) error {
+		all = nil
+		for _, r := range s.material.rows {
+			all = append(all, cloneMaterial(r))
+		}
+		return nil
+	})
+}
 
 // PrivateParts counts the private parts of KeyPackages.
 func (p *PeopleStore) PrivateParts() int { return len(p.m.committed().privates.rows) }

@@ -109,7 +109,7 @@ func TestQueueKeyRotation(t *testing.T) {
 		}
 		c.settled()
 	}
-	if len(keys) < 12 || len(seen) < 2*20 {
+	if len(keys) < 12 || len(seen) < 2*15 {
 		t.Errorf("in a year, %d keys and %d references", len(keys), len(seen))
 	}
 	ring := c.b.queueKeys()

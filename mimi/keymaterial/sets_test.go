@@ -291,31 +291,45 @@ func TestPlan(t *testing.T) {
 		"nothing": {nil, []uint32{0}, stock{1, 2}, keymaterial.Plan{Begin: stock{1, 2}}},
 		"all is there": {
 			[]keymaterial.Holding{row(1, 0, true, 9, 0), row(2, 0, false, 9, 0)},
-			[]uint32{0}, stock{1, 1}, keymaterial.Plan{},
+			[]uint32{0},
+			stock{1, 1},
+			keymaterial.Plan{},
 		},
 		"more than wanted": {
 			[]keymaterial.Holding{row(1, 0, true, 9, 0), row(2, 0, true, 9, 0)},
-			[]uint32{0}, stock{0, 1}, keymaterial.Plan{},
+			[]uint32{0},
+			stock{0, 1},
+			keymaterial.Plan{},
 		},
 		"old, handed out, over": {
 			[]keymaterial.Holding{row(1, 0, true, 2, 0), row(2, 0, true, 9, 1), row(3, 0, true, -1, 0)},
-			[]uint32{0}, stock{0, 2}, keymaterial.Plan{Begin: stock{0, 2}, Drop: []mimi.URI{set(3), set(1), set(2)}},
+			[]uint32{0},
+			stock{0, 2},
+			keymaterial.Plan{Begin: stock{0, 2}, Drop: []mimi.URI{set(3), set(1), set(2)}},
 		},
 		"worn is better than none": {
 			[]keymaterial.Holding{row(1, 0, true, 2, 0), row(1, 4, true, 2, 0)},
-			[]uint32{0, 4}, stock{0, 1}, keymaterial.Plan{Begin: stock{0, 1}},
+			[]uint32{0, 4},
+			stock{0, 1},
+			keymaterial.Plan{Begin: stock{0, 1}},
 		},
 		"begun by another": {
 			[]keymaterial.Holding{row(1, 4, true, 9, 0), row(2, 4, false, 9, 0)},
-			[]uint32{0, 4}, stock{1, 1}, keymaterial.Plan{Complete: []keymaterial.Begun{{set(1), true}, {set(2), false}}},
+			[]uint32{0, 4},
+			stock{1, 1},
+			keymaterial.Plan{Complete: []keymaterial.Begun{{set(1), true}, {set(2), false}}},
 		},
 		"completed here, worn there": {
 			[]keymaterial.Holding{row(1, 4, true, 9, 0), row(2, 0, true, 9, 3), row(2, 4, true, 9, 3)},
-			[]uint32{0, 4}, stock{0, 1}, keymaterial.Plan{Complete: []keymaterial.Begun{{set(1), true}}, Drop: []mimi.URI{set(2)}},
+			[]uint32{0, 4},
+			stock{0, 1},
+			keymaterial.Plan{Complete: []keymaterial.Begun{{set(1), true}}, Drop: []mimi.URI{set(2)}},
 		},
 		"known to a client that has gone": {
 			[]keymaterial.Holding{row(1, 0, true, 9, 0), row(1, 7, true, 9, 0)},
-			[]uint32{0, 4}, stock{0, 1}, keymaterial.Plan{Begin: stock{0, 1}, Drop: []mimi.URI{set(1)}},
+			[]uint32{0, 4},
+			stock{0, 1},
+			keymaterial.Plan{Begin: stock{0, 1}, Drop: []mimi.URI{set(1)}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,7 +3,6 @@ package keymaterial_test
 import (
 	"bytes"
 	"errors"
-
 	"slices"
 	"testing"
 	"time"

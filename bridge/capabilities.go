@@ -7,7 +7,7 @@ import (
 	"maunium.net/go/mautrix/event"
 )
 
-// groupType is the one type of groups that people can make.
+// groupType is the type of groups that people make unless they want another one.
 const groupType = "group"
 
 // maxTextLength bounds a message in characters, so that with its markup it
@@ -19,11 +19,7 @@ func (c *Connector) GetCapabilities() *bridgev2.NetworkGeneralCapabilities {
 	return &bridgev2.NetworkGeneralCapabilities{
 		Provisioning: bridgev2.ProvisioningCapabilities{
 			ResolveIdentifier: bridgev2.ResolveIdentifierCapabilities{CreateDM: true, LookupUsername: true, ContactList: true, Search: true},
-			GroupCreation: map[string]bridgev2.GroupTypeCapabilities{groupType: {
-				TypeDescription: "a group",
-				Name:            bridgev2.GroupFieldCapability{Allowed: true, MaxLength: 255},
-				Participants:    bridgev2.GroupFieldCapability{Allowed: true},
-			}},
+			GroupCreation:     c.groupTypes(),
 		},
 	}
 }

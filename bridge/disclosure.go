@@ -24,6 +24,8 @@ type Disclosure struct {
 	OperatorCanRead bool `json:"operator_can_read"`
 	// EndToEndEncryption says how far Matrix's own encryption reaches.
 	EndToEndEncryption string `json:"end_to_end_encryption"`
+	// Plain says that the room is a plain one: providers see who is in it.
+	Plain bool `json:"plain,omitempty"`
 	// Body is the text of the notice.
 	Body string `json:"body"`
 }
@@ -52,11 +54,14 @@ func (c *Connector) disclose(ctx context.Context, p *place) error {
 		return nil
 	}
 	text := disclosureText(c.opts.Config.Domain, p.info.Kind == client.RoomConnection)
+	if p.info.Plain {
+		text = plainDisclosure(c.opts.Config.Domain)
+	}
 	notice := format.RenderMarkdown(text, true, false)
 	notice.MsgType = event.MsgNotice
 	if c.opts.Config.Disclosure.StateEvent {
 		_, err := c.bridge.Bot.SendState(ctx, p.portal.MXID, DisclosureEvent, "", &event.Content{Parsed: &Disclosure{
-			Provider: c.opts.Config.Domain, OperatorCanRead: true, EndToEndEncryption: "to-gateway", Body: notice.Body,
+			Provider: c.opts.Config.Domain, OperatorCanRead: true, EndToEndEncryption: "to-gateway", Plain: p.info.Plain, Body: notice.Body,
 		}}, time.Time{})
 		if err != nil {
 			return fmt.Errorf("bridge: failed to write the disclosure: %w", err)

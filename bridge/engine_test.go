@@ -188,6 +188,7 @@ func (e *engine) CreateRoom(_ context.Context, account mimi.URI, opts client.Roo
 		return mimi.URI{}, nil, err
 	}
 	info := e.newRoom(client.RoomGroup, opts.Name)
+	info.Plain = opts.Plain
 	e.add(info, account, true, client.LeafJoined)
 	failed := map[mimi.URI]error{}
 	for _, u := range invite {

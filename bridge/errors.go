@@ -60,7 +60,12 @@ var explanations = []explanation{
 	{client.ErrBusy, "The room is changing at the moment.", "Try again.", true},
 	{client.ErrLost, "The gateway has lost track of this room.", "A member has to remove you and add you again.", false},
 	{client.ErrQuarantine, "This room has members whose identity could not be verified, so nothing is sent to it.", "Ask who added them to remove them.", false},
-	{protocol.ErrNoProfile, "The other provider does not offer chats under pseudonyms, so nobody there can be reached from here.", "", false},
+	{
+		protocol.ErrNoProfile, "The other provider does not offer chats under pseudonyms.",
+		"Only a plain group can be shared with its people, where your administrator allows those: `create-group plain`.", false,
+	},
+	{client.ErrPlainRooms, "Plain groups, in which providers see who takes part, are not allowed here.", "Ask your administrator, or make another group: `create-group group`.", false},
+	{client.ErrPlainRoom, "A plain room does not have this: everybody in it is seen by all providers.", "Make another group: `create-group group`.", false},
 	{identity.ErrPinChanged, "The other provider uses other keys for the identities of its people than before.", "Ask the person in another way whether that is right, and tell your administrator.", false},
 	{client.ErrNoMaterial, "This person's provider can't let them be added to another room at the moment.", "Try again tomorrow.", true},
 	{client.ErrNoConsent, "This person does not accept being added by you any more.", "Ask them again: `start-chat` with their address.", false},
@@ -98,6 +103,9 @@ func explain(err error) explanation {
 			cause: err, what: "Your Matrix name can't be a MIMI address: it must be in lower case, and not longer than 128 characters.",
 			next: "Use an account with another name.",
 		}
+	}
+	if e, ok := explainKeyMaterial(err); ok {
+		return e
 	}
 	for _, e := range explanations {
 		if errors.Is(err, e.cause) {

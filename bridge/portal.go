@@ -306,7 +306,7 @@ func (c *Connector) inviteLocal(ctx context.Context, p *place, m client.RoomMemb
 				return fmt.Errorf("bridge: failed to let a ghost join: %w", err)
 			}
 		}
-		if err := c.invite(ctx, p.portal.MXID, user, sender, p.info.Kind == client.RoomConnection, ""); err != nil {
+		if err := c.invite(ctx, p.portal.MXID, user, sender, p.info.Kind == client.RoomConnection, invitationText(p.info)); err != nil {
 			return err
 		}
 	}

@@ -43,6 +43,7 @@ type world struct {
 type options struct {
 	puppets   bool
 	provision config.AutoProvision
+	plain     bool // plain rooms are allowed
 }
 
 // newWorld runs a bridge until the test ends.
@@ -59,7 +60,7 @@ func newWorld(t *testing.T, opts options) *world {
 		t.Fatal(err)
 	}
 	network := config.Default()
-	network.Domain = alphaDomain
+	network.Domain, network.PlainRooms = alphaDomain, opts.plain
 	if opts.provision != "" {
 		network.AutoProvision = opts.provision
 	}

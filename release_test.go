@@ -13,7 +13,7 @@ import (
 // faultWords are in the binaries of lab builds, and must not be in others. Those
 // faults whose names are ordinary words (drop, duplicate, reorder) cannot be
 // looked for.
-var faultWords = []string{"plaintext-name", "reuse-pseudonym", "keep-removed", "answer-decline"}
+var faultWords = []string{"plaintext-name", "reuse-pseudonym", "keep-removed", "answer-decline", "upload-at-once", "last-resort-twice"}
 
 // watchSources looks at each source file and at the versions of the modules, for
 // the test cache to notice when one of them changes: it does not know what the

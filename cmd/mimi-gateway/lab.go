@@ -20,13 +20,15 @@ import (
 // promises, so that the demo can show that it notices. They are compiled in
 // with the build tag "lab" alone.
 var faults = map[string]string{
-	"drop":            "lose an acknowledged message",
-	"duplicate":       "show a message twice",
-	"reorder":         "show two messages in the wrong order",
-	"plaintext-name":  "put the name of a room where its hub can read it",
-	"reuse-pseudonym": "use the same pseudonym in two rooms",
-	"keep-removed":    "leave people in the Matrix room of a group that they were removed from",
-	"answer-decline":  "answer a connection request that was declined",
+	"drop":              "lose an acknowledged message",
+	"duplicate":         "show a message twice",
+	"reorder":           "show two messages in the wrong order",
+	"plaintext-name":    "put the name of a room where its hub can read it",
+	"reuse-pseudonym":   "use the same pseudonym in two rooms",
+	"keep-removed":      "leave people in the Matrix room of a group that they were removed from",
+	"answer-decline":    "answer a connection request that was declined",
+	"upload-at-once":    "replace key material when it is fetched, and say to the second when it was made",
+	"last-resort-twice": "add people to two rooms with one set of last resort",
 }
 
 // labOptions are the flags of lab builds.
@@ -53,7 +55,7 @@ func (o *labOptions) validate() error {
 
 func (o *labOptions) print(w io.Writer) error {
 	for _, name := range slices.Sorted(maps.Keys(faults)) {
-		if _, err := fmt.Fprintf(w, "%-16s %s\n", name, faults[name]); err != nil {
+		if _, err := fmt.Fprintf(w, "%-18s %s\n", name, faults[name]); err != nil {
 			return err
 		}
 	}

@@ -165,7 +165,7 @@ func buildBinary(t *testing.T, tags string) string {
 }
 
 // labWords occur in lab builds, and must not in others.
-var labWords = []string{"plaintext-name", "reuse-pseudonym", "keep-removed", "answer-decline", "break a promise", "/advance"}
+var labWords = []string{"plaintext-name", "reuse-pseudonym", "keep-removed", "answer-decline", "upload-at-once", "last-resort-twice", "break a promise", "/advance"}
 
 func TestReleaseHasNoFaults(t *testing.T) {
 	binary := buildBinary(t, "goolm")

@@ -75,7 +75,10 @@ func (c *Client) packageOf(ctx context.Context, peer mimi.URI) (*connection.Veri
 		return nil, fmt.Errorf("client: establishment package: %w", err)
 	}
 	verified, err := pkg.Verify(peer, authority, c.cfg.Clock.Now())
-	return verified, c.checked(err)
+	if err != nil {
+		c.count(err)
+	}
+	return verified, err
 }
 
 // ask makes the connection room and sends the request.

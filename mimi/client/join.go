@@ -36,13 +36,16 @@ func (c *Client) joinConnection(ctx context.Context, account mimi.URI, request *
 	}
 	before, opened, err := c.inspect(ctx, r, info)
 	if err != nil {
-		return nil, c.checked(err)
+		c.count(err)
+		return nil, err
 	}
 	policy := before.Policy()
-	if err := request.CheckRoom(before.GroupID(), before.Leaves(), opened, &policy); err != nil {
-		return nil, c.checked(err)
+	err = request.CheckRoom(before.GroupID(), before.Leaves(), opened, &policy)
+	if err == nil {
+		err = rules.ConnectionRoom().Check(before.State())
 	}
-	if err := rules.ConnectionRoom().Check(before.State()); err != nil {
+	if err != nil {
+		c.count(err)
 		return nil, err
 	}
 	keys, err := connection.NewKeys(c.cfg.Random)

@@ -305,7 +305,8 @@ func (c *Client) rejoinAs(ctx context.Context, r *room, f *formerLeaf, info *pro
 	if first {
 		before, _, err := c.inspect(ctx, r, info)
 		if err != nil {
-			return c.checked(err)
+			c.count(err)
+			return err
 		}
 		if err := r.allRows(before); err != nil {
 			return err

@@ -168,6 +168,8 @@ var codes = []coded{
 	{identity.ErrSecretSize, "secret-size"},
 	{identity.ErrJoinLink, "join-link-form"},
 	{connection.ErrPackageFormat, "package-form"},
+	{connection.ErrPackageUsed, "package-spent"},
+	{connection.ErrUnknownPackage, "package-unknown"},
 	{connection.ErrRequestFormat, "request-form"},
 	{connection.ErrResponse, "response-form"},
 	{connection.ErrNotConnectionRoom, "connection-room-form"},

@@ -62,11 +62,9 @@ func packageAttacks() []Attack {
 		gives("changed-package", "changes a package after it was signed", "package-signature", "4", func(_ *world, d *packageDraft) {
 			d.signed = func(p *connection.ConnectionEstablishmentPackage) { p.Signature[5] ^= 1 }
 		}),
-		gives("package-of-another", "gives Eve's package to whoever looks for somebody else", "package-user", "4", func(w *world, d *packageDraft) {
-			d.signer, d.tbs.User = w.signer(w.eve), w.eve
-		}),
-		gives("package-without-key", "gives a package whose key is none", "package-key", "4", func(_ *world, d *packageDraft) {
-			d.tbs.PublicKey = d.tbs.PublicKey[:31]
+		gives("package-of-another", "gives another's package to whoever looks for somebody", "package-user", "4", func(w *world, d *packageDraft) {
+			d.tbs.User = w.stranger()
+			d.signer = w.signer(d.tbs.User)
 		}),
 		gives("package-of-the-future", "gives a package that is not valid yet", "package-time", "4", func(_ *world, d *packageDraft) {
 			d.tbs.NotBefore += 40 * 24 * 3600

@@ -280,3 +280,8 @@ func propose(body mls.ProposalBody) bend {
 		d.commit.Proposals = append(d.commit.Proposals, body)
 	}
 }
+
+// list puts a user into the participant list.
+func list(d *draft, user mimi.URI) {
+	d.list.Added = append(d.list.Added, room.Participant{User: user, Role: room.RoleMember})
+}

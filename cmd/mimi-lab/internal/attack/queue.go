@@ -1,3 +1,180 @@
 package attack
 
-func queueAttacks() []Attack { return nil }
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/wiretap"
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/client"
+	"github.com/mimi-gateway/mimi-gateway/mimi/content"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
+)
+
+func queueAttacks() []Attack { return slices.Concat(peerAttacks(), fanOutAttacks(), messageAttacks()) }
+
+// peerAttacks do not prove who sends.
+func peerAttacks() []Attack {
+	as := func(name, what, check string, change func(w *world, e *wiretap.Exchange)) Attack {
+		return Attack{Name: name, What: what, Check: check, Section: "10", play: func(w *world) success {
+			body := must(wire.Marshal(&protocol.ConnectionPackageRequest{User: w.anna}))
+			a := w.postAs(protocol.EndpointConnectionPackage, "", body, func(e *wiretap.Exchange) { change(w, e) })
+			return granted(a, http.StatusOK, "the gateway answers whoever it is")
+		}}
+	}
+	return []Attack{
+		as("from-another", "says that it is another provider than its certificate's", "peer-name", func(_ *world, e *wiretap.Exchange) {
+			e.RequestHeader.Set("From", protocol.FromHeader("honest.example"))
+		}),
+		as("from-nobody", "does not say who it is", "peer-from", func(_ *world, e *wiretap.Exchange) { e.RequestHeader.Del("From") }),
+	}
+}
+
+// fanOutAttacks send out what a hub must not.
+func fanOutAttacks() []Attack {
+	sends := func(name, what, check, section string, message func(w *world, im *implant) *protocol.FanoutMessage) Attack {
+		return Attack{Name: name, What: what, Check: check, Section: section, play: func(w *world) success {
+			im := w.implant(w.lair)
+			epoch, said := w.epoch(w.victim, w.lair), w.said(w.lair)
+			before := said()
+			w.fanOut(im, message(w, im))
+			return func() string {
+				switch {
+				case w.epoch(w.victim, w.lair) > epoch:
+					return "Alice follows the Commit"
+				case said() > before:
+					return "Alice sees the message"
+				}
+				return ""
+			}
+		}}
+	}
+	public := func(m *mls.MLSMessage) *protocol.FanoutMessage {
+		return &protocol.FanoutMessage{Accepted: time.Now(), Message: *m}
+	}
+	return []Attack{
+		{
+			Name: "hub-of-another-room", What: "sends out a message for a room that it does not host", Check: "notify-hub", Section: "10",
+			play: func(w *world) success {
+				im := w.implant(w.room)
+				req := im.commit(w.mallory)
+				a := w.post(protocol.EndpointNotify, w.room.String(), w.fanOutBody(im, im.victimLeaf(), public(&req.ProposalOrCommit)))
+				return granted(a, http.StatusCreated, "the gateway takes the Commit for one of its own hub's")
+			},
+		},
+		{
+			Name: "queue-of-another-provider", What: "names a queue of another provider than the pseudonym's", Check: "target-domain", Section: "10",
+			play: func(w *world) success {
+				im := w.implant(w.lair)
+				req := im.commit(w.mallory)
+				body := w.fanOutBody(im, im.victimLeaf(), public(&req.ProposalOrCommit))
+				at := len(body) - strings.LastIndex(string(body), w.victim.Domain) // in the pseudonyms, which come last
+				_ = at
+				i := strings.Index(string(body), "\x14"+w.victim.Domain)
+				if i < 0 {
+					panic(failure{errNoQueue})
+				}
+				body[i+1] = 'n'
+				return granted(w.post(protocol.EndpointNotify, w.lair.String(), body), http.StatusCreated, "the gateway takes it")
+			},
+		},
+		sends("changed-membership-tag", "sends out a Commit that no member has sent", "mls-membership-tag", "8", func(w *world, im *implant) *protocol.FanoutMessage {
+			req := im.commit(w.mallory)
+			req.ProposalOrCommit.PublicMessage.MembershipTag[5] ^= 1
+			return public(&req.ProposalOrCommit)
+		}),
+		sends("hub-puts-a-leaf-in", "puts a leaf of its own in, without the wrapper key", "mls-confirmation-tag", "3", func(w *world, im *implant) *protocol.FanoutMessage {
+			im.wrongPSK = true
+			n := w.newcomer(w.stranger(), mimi.URI{}, nil)
+			req := im.join(n, false)
+			return public(&req.ProposalOrCommit)
+		}),
+		sends("ahead-of-the-room", "sends out a Commit of an epoch that is not reached", "mls-epoch-future", "8", func(w *world, im *implant) *protocol.FanoutMessage {
+			req := im.commit(w.mallory)
+			req.ProposalOrCommit.PublicMessage.Content.Epoch += 5
+			return public(&req.ProposalOrCommit)
+		}),
+		sends("behind-the-room", "sends out a Commit of an epoch that is over", "mls-epoch-past", "8", func(w *world, im *implant) *protocol.FanoutMessage {
+			req := im.commit(w.mallory)
+			req.ProposalOrCommit.PublicMessage.Content.Epoch--
+			return public(&req.ProposalOrCommit)
+		}),
+		sends("false-sender", "sends a message that claims to be Eve's", "content-origin", "10", func(w *world, im *implant) *protocol.FanoutMessage {
+			author := content.Author{Origin: content.Origin{Sender: im.tbs(w.eve).UserPseudonym, Room: w.lair}, Random: w.random}
+			composed := must(author.Compose(content.Text(content.PlainPart("I am Eve"))))
+			m := must(im.group.Protect(im.own[w.mallory], composed.Data, mls.AuthenticatedData{}))
+			return &protocol.FanoutMessage{Accepted: time.Now(), Message: mls.MLSMessage{PrivateMessage: m}}
+		}),
+		sends("no-content", "sends a message that is none", "content-malformed", "10", func(w *world, im *implant) *protocol.FanoutMessage {
+			m := must(im.group.Protect(im.own[w.eve], []byte("not CBOR"), mls.AuthenticatedData{}))
+			return &protocol.FanoutMessage{Accepted: time.Now(), Message: mls.MLSMessage{PrivateMessage: m}}
+		}),
+		{
+			Name: "repeated-message", What: "sends a message of a member once more", Check: "mls-replay", Section: "8",
+			play: func(w *world) success {
+				im := w.implant(w.lair)
+				said := w.said(w.lair)
+				before := said()
+				author := content.Author{Origin: content.Origin{Sender: im.tbs(w.mallory).UserPseudonym, Room: w.lair}, Random: w.random}
+				composed := must(author.Compose(content.Text(content.PlainPart("once"))))
+				m := must(im.group.Protect(im.own[w.mallory], composed.Data, mls.AuthenticatedData{}))
+				w.fanOut(im, &protocol.FanoutMessage{Accepted: time.Now(), Message: mls.MLSMessage{PrivateMessage: m}})
+				w.until(patience, func() bool { return said() > before })
+				w.fanOut(im, &protocol.FanoutMessage{Accepted: time.Now().Add(time.Second), Message: mls.MLSMessage{PrivateMessage: m}})
+				return func() string {
+					if said() > before+1 {
+						return "Alice sees the message twice"
+					}
+					return ""
+				}
+			},
+		},
+	}
+}
+
+// said counts messages in a room.
+func (w *world) said(uri mimi.URI) func() int {
+	return func() int {
+		return w.victim.Count(func(e *client.Event) bool { return e.Kind == client.EventMessage && e.Room == uri })
+	}
+}
+
+// messageAttacks submit messages that the victim's hub must not deliver.
+func messageAttacks() []Attack {
+	submits := func(name, what, check string, bend func(w *world, im *implant, r *protocol.SubmitMessageRequest)) Attack {
+		return Attack{Name: name, What: what, Check: check, Section: "10", play: func(w *world) success {
+			im := w.implant(w.room)
+			m := must(im.group.Protect(im.own[w.mallory], []byte("anything"), mls.AuthenticatedData{}))
+			req := &protocol.SubmitMessageRequest{Message: mls.MLSMessage{PrivateMessage: m}, Sender: im.tbs(w.mallory).UserPseudonym}
+			bend(w, im, req)
+			a := w.send(protocol.EndpointSubmitMessage, w.room.String(), req)
+			var resp protocol.SubmitMessageResponse
+			if a.status == http.StatusOK && wire.Unmarshal(a.body, &resp) == nil && resp.Code == protocol.SubmitAccepted {
+				return once("the hub delivers the message")
+			}
+			return once("")
+		}}
+	}
+	return []Attack{
+		submits("message-of-another-provider", "sends a message under Alice's pseudonym", "message-domain", func(_ *world, im *implant, r *protocol.SubmitMessageRequest) {
+			tbs, _ := im.room().Leaf(im.victimLeaf())
+			r.Sender = tbs.UserPseudonym
+		}),
+		submits("message-of-nobody", "sends a message under a pseudonym that is not in the room", "message-member", func(w *world, _ *implant, r *protocol.SubmitMessageRequest) {
+			r.Sender = must(mimi.NewID(w.evil.Domain, mimi.KindUser, w.random))
+		}),
+		submits("message-for-another-group", "sends a message of another group", "message-group", func(w *world, _ *implant, r *protocol.SubmitMessageRequest) {
+			r.Message.PrivateMessage.GroupID = w.implant(w.lair).groupID
+		}),
+		submits("message-of-the-future", "sends a message of an epoch that is not reached", "message-epoch-ahead", func(_ *world, _ *implant, r *protocol.SubmitMessageRequest) {
+			r.Message.PrivateMessage.Epoch += 3
+		}),
+		submits("message-of-the-past", "sends a message of an epoch that is over", "message-epoch-past", func(_ *world, _ *implant, r *protocol.SubmitMessageRequest) {
+			r.Message.PrivateMessage.Epoch--
+		}),
+	}
+}

@@ -35,16 +35,13 @@ type implant struct {
 	tree *mls.RatchetTree
 	// wrongPSK has the implant use another join PSK than the room's.
 	wrongPSK bool
+	// early is a message of Eve's that was encrypted before anything was pending.
+	early *mls.MLSMessage
 }
 
 // implant takes over a room.
 func (w *world) implant(uri mimi.URI) *implant {
 	w.settle(uri)
-	return w.implant0(uri)
-}
-
-// implant0 is implant of a room in which the victim may not be any more.
-func (w *world) implant0(uri mimi.URI) *implant {
 	store := w.evil.Store.Client()
 	im := w.newImplant(uri)
 	stored, rows, err := mmr.SplitRows(must(store.Rows(w.ctx, uri)))

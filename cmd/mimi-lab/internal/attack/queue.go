@@ -39,15 +39,11 @@ func fanOutAttacks() []Attack {
 	sends := func(name, what, check, section string, message func(w *world, im *implant) *protocol.FanoutMessage) Attack {
 		return Attack{Name: name, What: what, Check: check, Section: section, play: func(w *world) success {
 			im := w.implant(w.lair)
-			epoch, said := w.epoch(w.victim, w.lair), w.said(w.lair)
-			before := said()
+			epoch := w.epoch(w.victim, w.lair)
 			w.fanOut(im, message(w, im))
 			return func() string {
-				switch {
-				case w.epoch(w.victim, w.lair) > epoch:
+				if w.epoch(w.victim, w.lair) > epoch {
 					return "Alice follows the Commit"
-				case said() > before:
-					return "Alice sees the message"
 				}
 				return ""
 			}
@@ -72,9 +68,7 @@ func fanOutAttacks() []Attack {
 				im := w.implant(w.lair)
 				req := im.commit(w.mallory)
 				body := w.fanOutBody(im, im.victimLeaf(), public(&req.ProposalOrCommit))
-				at := len(body) - strings.LastIndex(string(body), w.victim.Domain) // in the pseudonyms, which come last
-				_ = at
-				i := strings.Index(string(body), "\x14"+w.victim.Domain)
+				i := strings.Index(string(body), string(rune(len(w.victim.Domain)))+w.victim.Domain)
 				if i < 0 {
 					panic(failure{errNoQueue})
 				}
@@ -103,28 +97,21 @@ func fanOutAttacks() []Attack {
 			req.ProposalOrCommit.PublicMessage.Content.Epoch--
 			return public(&req.ProposalOrCommit)
 		}),
-		sends("false-sender", "sends a message that claims to be Eve's", "content-origin", "10", func(w *world, im *implant) *protocol.FanoutMessage {
-			author := content.Author{Origin: content.Origin{Sender: im.tbs(w.eve).UserPseudonym, Room: w.lair}, Random: w.random}
-			composed := must(author.Compose(content.Text(content.PlainPart("I am Eve"))))
-			m := must(im.group.Protect(im.own[w.mallory], composed.Data, mls.AuthenticatedData{}))
-			return &protocol.FanoutMessage{Accepted: time.Now(), Message: mls.MLSMessage{PrivateMessage: m}}
+		says("false-sender", "sends a message of Mallory's that claims to be Eve's", "content-origin", "10", func(w *world, im *implant) []byte {
+			return w.text(im, w.eve, "I am Eve")
 		}),
-		sends("no-content", "sends a message that is none", "content-malformed", "10", func(w *world, im *implant) *protocol.FanoutMessage {
-			m := must(im.group.Protect(im.own[w.eve], []byte("not CBOR"), mls.AuthenticatedData{}))
-			return &protocol.FanoutMessage{Accepted: time.Now(), Message: mls.MLSMessage{PrivateMessage: m}}
-		}),
+		says("no-content", "sends a message that is none", "content-malformed", "10", func(*world, *implant) []byte { return []byte("not CBOR") }),
 		{
 			Name: "repeated-message", What: "sends a message of a member once more", Check: "mls-replay", Section: "8",
 			play: func(w *world) success {
-				im := w.implant(w.lair)
-				said := w.said(w.lair)
+				im := w.implant(w.gather(w.evil, w.mallory, w.alice))
+				said := w.said(im.uri)
 				before := said()
-				author := content.Author{Origin: content.Origin{Sender: im.tbs(w.mallory).UserPseudonym, Room: w.lair}, Random: w.random}
-				composed := must(author.Compose(content.Text(content.PlainPart("once"))))
-				m := must(im.group.Protect(im.own[w.mallory], composed.Data, mls.AuthenticatedData{}))
-				w.fanOut(im, &protocol.FanoutMessage{Accepted: time.Now(), Message: mls.MLSMessage{PrivateMessage: m}})
+				m := &protocol.FanoutMessage{Accepted: time.Now(), Message: *im.protect(w.mallory, w.text(im, w.mallory, "once"))}
+				w.fanOut(im, m)
 				w.until(patience, func() bool { return said() > before })
-				w.fanOut(im, &protocol.FanoutMessage{Accepted: time.Now().Add(time.Second), Message: mls.MLSMessage{PrivateMessage: m}})
+				m.Accepted = m.Accepted.Add(time.Second) // not the same body
+				w.fanOut(im, m)
 				return func() string {
 					if said() > before+1 {
 						return "Alice sees the message twice"
@@ -134,6 +121,41 @@ func fanOutAttacks() []Attack {
 			},
 		},
 	}
+}
+
+// says is an attack by which Mallory writes what nobody may, in a room of its own:
+// its gateway does not know which keys the attacker has used.
+func says(name, what, check, section string, data func(w *world, im *implant) []byte) Attack {
+	return Attack{Name: name, What: what, Check: check, Section: section, play: func(w *world) success {
+		im := w.implant(w.gather(w.evil, w.mallory, w.alice, w.eve))
+		said := w.said(im.uri)
+		before := said()
+		w.fanOut(im, &protocol.FanoutMessage{Accepted: time.Now(), Message: *im.protect(w.mallory, data(w, im))})
+		return func() string {
+			if said() > before {
+				return "Alice sees the message"
+			}
+			return ""
+		}
+	}}
+}
+
+// text is a message that says who has sent it.
+func (w *world) text(im *implant, sender mimi.URI, text string) []byte {
+	author := content.Author{Origin: content.Origin{Sender: im.tbs(sender).UserPseudonym, Room: im.uri}, Random: w.random}
+	return must(author.Compose(content.Text(content.PlainPart(text)))).Data
+}
+
+// ahead is how many message keys the implant skips: those that its gateway may be
+// using at the moment, for names.
+const ahead = 50
+
+// protect encrypts a message of one's own.
+func (im *implant) protect(from mimi.URI, data []byte) *mls.MLSMessage {
+	for range ahead {
+		must(im.group.Protect(im.own[from], nil, mls.AuthenticatedData{}))
+	}
+	return &mls.MLSMessage{PrivateMessage: must(im.group.Protect(im.own[from], data, mls.AuthenticatedData{}))}
 }
 
 // said counts messages in a room.
@@ -148,8 +170,7 @@ func messageAttacks() []Attack {
 	submits := func(name, what, check string, bend func(w *world, im *implant, r *protocol.SubmitMessageRequest)) Attack {
 		return Attack{Name: name, What: what, Check: check, Section: "10", play: func(w *world) success {
 			im := w.implant(w.room)
-			m := must(im.group.Protect(im.own[w.mallory], []byte("anything"), mls.AuthenticatedData{}))
-			req := &protocol.SubmitMessageRequest{Message: mls.MLSMessage{PrivateMessage: m}, Sender: im.tbs(w.mallory).UserPseudonym}
+			req := &protocol.SubmitMessageRequest{Message: *im.protect(w.mallory, []byte("anything")), Sender: im.tbs(w.mallory).UserPseudonym}
 			bend(w, im, req)
 			a := w.send(protocol.EndpointSubmitMessage, w.room.String(), req)
 			var resp protocol.SubmitMessageResponse

@@ -9,7 +9,6 @@ import (
 
 	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/wiretap"
 	"github.com/mimi-gateway/mimi-gateway/mimi"
-	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
@@ -61,9 +60,17 @@ func externalAttacks() []Attack {
 			psks(func(im *implant) []mls.PreSharedKeyID {
 				return []mls.PreSharedKeyID{join(im.ring.Newest().Generation + 9)}
 			})),
-		rejoins("renames-on-the-way", "renames the room by the Commit with which it comes back", "joiner-metadata", "3", func(_ *world, im *implant) bend {
-			return propose(im.name(im.ring.Newest(), "a name of a joiner"))
-		}),
+		{
+			Name: "renames-on-the-way", What: "renames the room by the Commit with which it enters, after a rotation", Check: "joiner-metadata", Section: "3",
+			play: func(w *world) success {
+				target := w.gather(w.victim, w.alice, w.mallory, w.eve)
+				w.check(w.victim.Node.Client().Kick(w.ctx, w.alice, target, w.eve))
+				im := w.implant(target)
+				n := w.newcomer(w.stranger(), mimi.URI{}, nil)
+				w.admit(target, im, n)
+				return w.update(target, im.join(n, false, propose(im.name(im.ring.Newest(), "a name of a joiner"))))
+			},
+		},
 		rejoins("proof-with-resync", "brings a sibling proof where it replaces a leaf", "resync-proof", "1", func(w *world, im *implant) bend {
 			return func(d *draft) { vouch(w.mallory)(d) }
 		}),
@@ -220,10 +227,8 @@ func leavingAttacks() []Attack {
 			Name: "message-of-who-leaves", What: "writes as somebody whose removal is pending", Check: "message-departing", Section: "3",
 			play: func(w *world) success {
 				target, im := w.pendingRemoval(w.eve)
-				fresh := w.implant0(target)
-				m := must(fresh.group.Protect(im.own[w.eve], []byte("anything"), mls.AuthenticatedData{}))
 				a := w.send(protocol.EndpointSubmitMessage, target.String(), &protocol.SubmitMessageRequest{
-					Message: mls.MLSMessage{PrivateMessage: m}, Sender: im.tbs(w.eve).UserPseudonym,
+					Message: *im.early, Sender: im.tbs(w.eve).UserPseudonym,
 				})
 				var resp protocol.SubmitMessageResponse
 				if a.status == http.StatusOK && wire.Unmarshal(a.body, &resp) == nil && resp.Code == protocol.SubmitAccepted {
@@ -249,6 +254,7 @@ func accepted(a answer, what string) success {
 func (w *world) pendingRemoval(also mimi.URI) (mimi.URI, *implant) {
 	target := w.gather(w.victim, w.alice, w.mallory, w.eve)
 	im := w.implant(target)
+	im.early = im.protect(w.eve, []byte("anything")) // later, MLS asks for a Commit first
 	w.victim.Tap.SetHand(func(e *wiretap.Exchange, pass func() error) error {
 		if strings.Contains(e.Target, "/update/") {
 			return errors.New("kept from the hub")
@@ -278,6 +284,5 @@ func (w *world) pendingRemoval(also mimi.URI) (mimi.URI, *implant) {
 			panic(failure{errors.New("the hub has not taken the leave: " + resp.ErrorDescription)})
 		}
 	}
-	_ = client.EventGone
 	return target, im
 }

@@ -35,15 +35,16 @@ func (c *Client) Invite(ctx context.Context, account, uri, user mimi.URI) error 
 		return err
 	}
 	for range c.cfg.Limits.Attempts {
-		var generation identity.Generation
+		var made *identity.Generation // that of the last attempt
 		err = c.commit(ctx, uri, account, func(_ context.Context, r *room, own *Leaf) (*mls.CommitOptions, error) {
 			if _, ok := r.memberOf(user); ok {
 				return nil, ErrAlreadyMember
 			}
-			if generation != 0 && generation != r.public().Newest() {
+			newest := r.public().Newest()
+			if made != nil && *made != newest {
 				return nil, errRotated
 			}
-			generation = r.public().Newest()
+			made = &newest
 			return c.addition(r, set)
 		})
 		if !errors.Is(err, errRotated) {

@@ -7,9 +7,9 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 )
 
-// TestCertificateRenewal: a room that lives longer than certificates never shows a
+// TestCornerCertificateRenewal: a room that lives longer than certificates never shows a
 // member as expired, and pseudonyms of clients change with the credentials.
-func TestCertificateRenewal(t *testing.T) {
+func TestCornerCertificateRenewal(t *testing.T) {
 	c := newCouple(t)
 	pseudonyms := map[mimi.URI]bool{}
 	for range 5 {

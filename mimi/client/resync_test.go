@@ -152,9 +152,9 @@ func TestPendingLeaveDoesNotBreakResync(t *testing.T) {
 	c.members(c.group, c.alice, c.bob)
 }
 
-// TestResyncLosesARace: another commit comes between the GroupInfo and the external
+// TestCornerExternalJoinInFlight: another commit comes between the GroupInfo and the external
 // Commit that is made of it. The next one is made of the room as it is then.
-func TestResyncLosesARace(t *testing.T) {
+func TestCornerExternalJoinInFlight(t *testing.T) {
 	c := quietCouple(t)
 	ben := c.guest("ben")
 	names := []string{"Third plans", "Fourth plans"}
@@ -198,10 +198,10 @@ func TestResyncAnswerIsLost(t *testing.T) {
 	c.members(c.group, c.alice, c.bob, ben)
 }
 
-// TestResyncWaitsForRemoval: the hub lets nobody in while a removal is pending. A
+// TestCornerExternalJoinWhileRemovalIsPending: the hub lets nobody in while a removal is pending. A
 // gateway that has lost track tries again when that is over, and says nothing and
 // destroys nothing meanwhile.
-func TestResyncWaitsForRemoval(t *testing.T) {
+func TestCornerExternalJoinWhileRemovalIsPending(t *testing.T) {
 	c := quietCouple(t, "c.example")
 	far := c.gateways["c.example"]
 	carol := far.person("carol", "")

@@ -280,9 +280,9 @@ func next(kind mls.ContentType) (lose func(body []byte) bool, lost <-chan struct
 	}, done
 }
 
-// TestMissedCommit: a hub that withholds a commit cannot keep a member out for
+// TestCornerWithheldCommit: a hub that withholds a commit cannot keep a member out for
 // long. The member joins anew, says so, and takes part again.
-func TestMissedCommit(t *testing.T) {
+func TestCornerWithheldCommit(t *testing.T) {
 	c := newCouple(t)
 	defer c.driveClock()()
 	anna := c.a.person("anna", "Anna")

@@ -57,6 +57,7 @@ type gateway struct {
 	mute func(*protocol.UpdateRequest) bool
 	// informed is called when the gateway is about to get a GroupInfo.
 	informed func()
+	hooks
 	// limits, faults and noPlainRooms are those of the next start.
 	noPlainRooms bool
 	limits       client.Limits
@@ -309,6 +310,7 @@ func (n network) Update(ctx context.Context, room mimi.URI, req *protocol.Update
 	if err != nil {
 		return nil, err
 	}
+	n.g.sends(req)
 	answer, err := exchange(req, func(req *protocol.UpdateRequest) (*protocol.UpdateRoomResponse, error) {
 		return g.hub.Update(ctx, n.g.domain, room, req)
 	})
@@ -338,7 +340,8 @@ func (n network) GroupInfo(ctx context.Context, room mimi.URI, req *protocol.Gro
 		return nil, err
 	}
 	answer, err := exchange(req, func(req *protocol.GroupInfoRequest) (*protocol.GroupInfoResponse, error) {
-		return g.hub.GroupInfo(ctx, n.g.domain, room, req)
+		answer, err := g.hub.GroupInfo(ctx, n.g.domain, room, req)
+		return n.g.lied(ctx, g, room, req, answer, err)
 	})
 	var informed func()
 	n.g.set(func(g *gateway) { informed = g.informed })
@@ -361,6 +364,7 @@ func (n network) RelayKeyMaterial(ctx context.Context, req *protocol.AnonymousKe
 	if err != nil {
 		return nil, err
 	}
+	defer n.g.fetches()
 	return exchange(req, func(req *protocol.AnonymousKeyMaterialRequest) (*protocol.SealedKeyMaterial, error) {
 		return g.hub.RelayKeyMaterial(ctx, n.g.domain, req)
 	})
@@ -397,6 +401,9 @@ func (n network) Directory(_ context.Context, domain string) (*protocol.Director
 	ca, keys, err := g.client.IdentityCA()
 	if err != nil {
 		return nil, err
+	}
+	if other := n.g.otherCA(domain); other != nil {
+		ca = other
 	}
 	return &protocol.Directory{IdentityCA: ca, Profile: &protocol.Profile{KeyMaterialKeys: keys}}, nil
 }

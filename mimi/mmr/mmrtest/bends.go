@@ -148,6 +148,18 @@ func Proof(by string) Bend {
 	}
 }
 
+// Ignorant gives a joiner other wrapper keys than those of the room, under the same
+// generations: it does not know what the join PSK proves.
+func Ignorant(d *Draft) {
+	var keys []identity.WrapperKey
+	for _, known := range d.Node.Ring.Keys() {
+		key := must(identity.NewWrapperKey(d.W.Suite, d.W.Random))(d.W.T)
+		key.Generation = known.Generation
+		keys = append(keys, key)
+	}
+	d.Node.Ring = must(identity.NewKeyRing(keys...))(d.W.T)
+}
+
 // NoEntries leaves the AddAAD out.
 func NoEntries(d *Draft) { d.Entries = nil }
 

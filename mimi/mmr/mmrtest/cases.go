@@ -29,10 +29,27 @@ const (
 	RemovalPending
 )
 
+// A Row is one of the table in docs/mmr-profile.md, section 8, as its tests name
+// it.
+type Row string
+
+// The rows that everyone can check.
+const (
+	RowLeaves         Row = "Leaves"
+	RowSecondLeaf     Row = "SecondLeaf"
+	RowAddAAD         Row = "AddAAD"
+	RowRoles          Row = "Roles"
+	RowProposals      Row = "Proposals"
+	RowJoinPSK        Row = "JoinPSK"
+	RowConnectionRoom Row = "ConnectionRoom"
+)
+
 // A Case is a Commit that breaks one rule that everyone can check
 // (docs/mmr-profile.md, sections 1, 2, 3, 6 and 8). Hub and members have to refuse
 // it, for the same reason.
 type Case struct {
+	// Row is where section 8 says who checks this.
+	Row Row
 	// Name is that of the rule.
 	Name string
 	// Policy of the room; nil for [GroupPolicy].
@@ -46,6 +63,9 @@ type Case struct {
 	// Want is the reason, and Answer how the hub says it.
 	Want   error
 	Answer Answer
+	// Joiner is the reason of a joiner who sees the room after the Commit, and not
+	// the Commit; nil if it is Want.
+	Joiner error
 }
 
 // Room makes the room of a case.
@@ -100,6 +120,11 @@ func (c Case) as(a Answer) Case {
 	return c
 }
 
+func (c Case) afterwards(joiner error) Case {
+	c.Joiner = joiner
+	return c
+}
+
 // requiring is a group with another requirement.
 func requiring(r identity.LinkRequirement) identity.MinimalMetadataPolicy {
 	p := GroupPolicy()
@@ -109,7 +134,24 @@ func requiring(r identity.LinkRequirement) identity.MinimalMetadataPolicy {
 
 // Cases returns all cases.
 func Cases() []Case {
-	return slices.Concat(leafCases(), siblingCases(), entryCases(), rotationCases(), pskCases(), proposalCases(), policyCases())
+	return slices.Concat(
+		in(RowLeaves, leafCases()), in(RowSecondLeaf, siblingCases()), in(RowAddAAD, entryCases(), rotationCases()), in(RowJoinPSK, pskCases()),
+		in(RowProposals, proposalCases()), in(RowRoles, policyCases()), in(RowConnectionRoom, connectionCases()),
+	)
+}
+
+// CasesOf returns the cases of a row.
+func CasesOf(row Row) []Case {
+	return slices.DeleteFunc(Cases(), func(c Case) bool { return c.Row != row })
+}
+
+// in says of cases in which row they are.
+func in(row Row, cases ...[]Case) []Case {
+	all := slices.Concat(cases...)
+	for i := range all {
+		all[i].Row = row
+	}
+	return all
 }
 
 // withLeaf is an Add of Dave with another leaf.
@@ -198,13 +240,14 @@ func leafCases() []Case {
 			OwnEntry(d)
 		}),
 		by("a leaf's user is in the participant list", Bob, room.ErrNotParticipant, func(d *Draft) { d.add(d.W.Client(Dave), false) }).as(InvalidProposal),
-		by("who has a leaf stays in the participant list", Alice, room.ErrClientsRemain, func(d *Draft) { d.Unlist(Carol) }).as(InvalidProposal),
+		by("who has a leaf stays in the participant list", Alice, room.ErrClientsRemain, func(d *Draft) { d.Unlist(Carol) }).
+			as(InvalidProposal).afterwards(room.ErrNotParticipant),
 		joining("a joiner is in the participant list", room.ErrNotParticipant, func(d *Draft) { d.List = room.ParticipantListUpdate{} }).as(InvalidProposal),
 		by("a new credential is of the same user pseudonym", Bob, mls.ErrSuccessor, func(d *Draft) {
 			d.self = d.W.ClientAs(Bob, mimi.URI{})
 			d.Commit.NewLeaf = &d.self.Params
 			OwnEntry(d)
-		}),
+		}).afterwards(room.ErrNotParticipant),
 	}
 }
 
@@ -267,7 +310,6 @@ func siblingCases() []Case {
 			return w.Resync(Bob, Proof(Bob))
 		}},
 		by("a sibling proof stands in an external Commit", Bob, mmr.ErrAuthenticated, Item(identity.ComponentSiblingProof, 0)),
-		by("a connection response stands in an external Commit", Bob, mmr.ErrAuthenticated, Item(identity.ComponentConnectionResponse, 0)),
 	}
 }
 
@@ -385,35 +427,44 @@ func proposalCases() []Case {
 
 // policyCases are those of section 6.
 func policyCases() []Case {
-	policy := func(change func(*identity.MinimalMetadataPolicy)) Bend {
-		return func(d *Draft) {
-			next := d.Node.Rules.Room().Policy()
-			change(&next)
-			Update(identity.ComponentPolicy, &next)(d)
-		}
-	}
 	two := GroupPolicy()
 	two.MaxUsers = 2
 	return []Case{
-		by("the requirement only weakens", Alice, identity.ErrPolicyChange, policy(func(p *identity.MinimalMetadataPolicy) {
+		by("the requirement only weakens", Alice, identity.ErrPolicyChange, policyUpdate(func(p *identity.MinimalMetadataPolicy) {
 			p.Requirement = identity.RequireAll
 		})).under(requiring(identity.RequireNone)).as(InvalidProposal),
-		by("forbidden is not entered", Alice, identity.ErrPolicyChange, policy(func(p *identity.MinimalMetadataPolicy) {
+		by("forbidden is not entered", Alice, identity.ErrPolicyChange, policyUpdate(func(p *identity.MinimalMetadataPolicy) {
 			p.Requirement = identity.Forbidden
-		})).as(InvalidProposal),
-		by("connection_room does not change", Alice, identity.ErrPolicyChange, policy(func(p *identity.MinimalMetadataPolicy) {
-			*p = identity.ConnectionRoomPolicy()
 		})).as(InvalidProposal),
 		by("the policy is not removed", Alice, mmr.ErrNotMinimal, Propose(func(*World, *Node) mls.ProposalBody {
 			return &mls.AppDataUpdate{Component: identity.ComponentPolicy, Operation: mls.AppDataUpdateRemove}
 		})),
-		by("an ordinary participant does not change the policy", Bob, room.ErrDenied, policy(func(p *identity.MinimalMetadataPolicy) { p.MaxUsers = 7 })),
+		by("an ordinary participant does not change the policy", Bob, room.ErrDenied, policyUpdate(func(p *identity.MinimalMetadataPolicy) { p.MaxUsers = 7 })),
 		by("an ordinary participant does not remove others", Bob, room.ErrDenied, Remove(Carol)),
 		by("max_users is kept", Alice, room.ErrMaxUsers, Add(Dave)).under(two).in(func(w *World) { w.Commit(Alice, Add(Bob)) }),
-		by("max_users does not fall below the participants", Alice, room.ErrMaxUsers, policy(func(p *identity.MinimalMetadataPolicy) { p.MaxUsers = 2 })),
+		by("max_users does not fall below the participants", Alice, room.ErrMaxUsers, policyUpdate(func(p *identity.MinimalMetadataPolicy) { p.MaxUsers = 2 })),
+	}
+}
+
+// policyUpdate is an update of the room's policy.
+func policyUpdate(change func(*identity.MinimalMetadataPolicy)) Bend {
+	return func(d *Draft) {
+		next := d.Node.Rules.Room().Policy()
+		change(&next)
+		Update(identity.ComponentPolicy, &next)(d)
+	}
+}
+
+// connectionCases are those of section 6 for connection rooms.
+func connectionCases() []Case {
+	return []Case{
+		by("connection_room does not change", Alice, identity.ErrPolicyChange, policyUpdate(func(p *identity.MinimalMetadataPolicy) {
+			*p = identity.ConnectionRoomPolicy()
+		})).as(InvalidProposal),
+		by("a connection response stands in an external Commit", Bob, mmr.ErrAuthenticated, Item(identity.ComponentConnectionResponse, 0)),
 		by("connection room: nobody adds", Alice, room.ErrDenied, Add(Bob)).under(identity.ConnectionRoomPolicy()).in(func(*World) {}),
 		joining("connection room: no third user", room.ErrDenied).under(identity.ConnectionRoomPolicy()).in(connected),
-		by("connection room: no policy change", Alice, identity.ErrPolicyChange, policy(func(p *identity.MinimalMetadataPolicy) {
+		by("connection room: no policy change", Alice, identity.ErrPolicyChange, policyUpdate(func(p *identity.MinimalMetadataPolicy) {
 			*p = GroupPolicy()
 		})).under(identity.ConnectionRoomPolicy()).in(connected).as(InvalidProposal),
 		by("connection room: the responder does not remove the creator", Bob, room.ErrDenied, Remove(Alice)).

@@ -5,6 +5,7 @@ import (
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 	"github.com/mimi-gateway/mimi-gateway/mimi/room"
 )
@@ -55,6 +56,9 @@ type Attempt struct {
 	// From is the provider that sends it.
 	From    string
 	Request *protocol.UpdateRequest
+	// Refused is why an obedient committer does not make it. Then there is no
+	// Request.
+	Refused error
 
 	w     *World
 	draft *Draft
@@ -144,6 +148,10 @@ func (w *World) make(d *Draft, bends []Bend) *Attempt {
 	}
 	a := &Attempt{From: d.Node.Domain, w: w, draft: d}
 	pending, err := d.commit()
+	if err != nil && w.Obedient {
+		a.Refused = err
+		return a
+	}
 	if err != nil {
 		w.T.Fatalf("%s: make a Commit: %v", d.From, err)
 	}
@@ -169,7 +177,7 @@ func (d *Draft) commit() (*mls.PendingCommit, error) {
 		return nil, err
 	}
 	aad := mls.AuthenticatedData{Safe: safe}
-	n.policy.lenient = true
+	n.policy.lenient = !d.W.Obedient
 	defer func() { n.policy.lenient = false }()
 	if d.External == nil {
 		opts := d.Commit
@@ -286,6 +294,36 @@ func (a *Attempt) Message() *mls.MLSMessage { return Again(a.w.T, &a.Request.Pro
 // Tree returns the ratchet tree that the Commit leads to.
 func (a *Attempt) Tree() *mls.RatchetTree {
 	return a.draft.Node.Group.Pending().View.After.RatchetTree()
+}
+
+// Open is what a joiner says who is let into the room that the Commit leads to,
+// with the table that comes of its entries, whatever the rules say of them.
+func (a *Attempt) Open() error {
+	a.w.T.Helper()
+	d := a.draft
+	view := d.Node.Group.Pending().View
+	before := d.Node.Rules.Room()
+	change := identity.TableChange{Epoch: before.Epoch() + 1}
+	for _, m := range view.Removed {
+		change.Removed = append(change.Removed, m.Index)
+	}
+	for i, m := range view.Added {
+		entry := identity.IdentityLinkEntry{Leaf: m.Index}
+		if i < len(d.Entries) {
+			entry.Key = d.Entries[i]
+		}
+		change.Added = append(change.Added, entry)
+	}
+	table, err := before.Table().Apply(change)
+	if err != nil {
+		a.w.T.Fatal(err)
+	}
+	newest := before.Newest()
+	if len(view.Removed) > 0 {
+		newest = identity.Generation(change.Epoch)
+	}
+	_, err = mmr.Open(a.w.Suite, view.After, newest, table)
+	return err
 }
 
 // Drop gives the Commit up.

@@ -60,6 +60,9 @@ type World struct {
 	// Joining is called, unless nil, with the leaf of a client that is about to join
 	// by an external Commit: a hub may want to be asked for the GroupInfo before.
 	Joining func(leaf mls.LeafParams)
+	// Obedient makes committers keep to the rules: what theirs refuse is in
+	// [Attempt.Refused].
+	Obedient bool
 	// SelfRemoves are pending, for external joiners.
 	SelfRemoves []*mls.PublicMessage
 

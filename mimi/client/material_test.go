@@ -56,10 +56,10 @@ func (w *world) together(adder, added mimi.URI, n int) (room, pseudonym mimi.URI
 	return room, pseudonym
 }
 
-// TestKeyMaterialExhausted: once a contact has fetched all the sets that are made
+// TestCornerKeyMaterialExhausted: once a contact has fetched all the sets that are made
 // for it in an hour, it is given those of last resort, in turn; the pseudonyms that
 // two rooms share are counted; and the next schedule tick replaces what was used.
-func TestKeyMaterialExhausted(t *testing.T) {
+func TestCornerKeyMaterialExhausted(t *testing.T) {
 	w := newWorld(t, "a.example", "b.example")
 	a, b := w.gateways["a.example"], w.gateways["b.example"]
 	b.stop()

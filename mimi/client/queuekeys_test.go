@@ -57,10 +57,10 @@ func (g *gateway) queueKeys() (ring identity.ProviderKeyRing) {
 	return ring
 }
 
-// TestQueueKeyRotation over a simulated year: at every moment each leaf's reference
+// TestCornerQueueKeyRotation over a simulated year: at every moment each leaf's reference
 // opens, in its own leaf alone; no two are equal; each own update seals it anew to
 // the newest key; and what nobody has sealed anew for long is refused.
-func TestQueueKeyRotation(t *testing.T) {
+func TestCornerQueueKeyRotation(t *testing.T) {
 	c := newCouple(t)
 	rooms := []mimi.URI{c.direct, c.group}
 	last := c.b.queues(rooms...)

@@ -423,7 +423,7 @@ func TestPackageFormat(t *testing.T) {
 	wantError(t, err, connection.ErrPackageFormat)
 }
 
-func TestCheckRoomRefuses(t *testing.T) {
+func TestRowConnectionRoomResponder(t *testing.T) {
 	w := newWorld(t, identitytest.Suite(t, suite.X25519AES128))
 	sealed, _ := w.ask(w.pkg(w.bob, false), nil)
 	if err := w.receive(sealed); err != nil {
@@ -451,8 +451,8 @@ func TestCheckRoomRefuses(t *testing.T) {
 	wantError(t, in.CheckRoom(id, []mls.LeafIndex{0}, links(alices), &group), connection.ErrNotConnectionRoom)
 }
 
-// TestAcceptRefuses makes one of the requester's checks fail at a time.
-func TestAcceptRefuses(t *testing.T) {
+// TestRowConnectionRoomRequester makes one of the requester's checks fail at a time.
+func TestRowConnectionRoomRequester(t *testing.T) {
 	identitytest.EachSuite(t, func(t *testing.T, s *suite.Suite) {
 		w := newWorld(t, s)
 		p := w.pkg(w.bob, true)

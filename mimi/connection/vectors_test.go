@@ -201,6 +201,8 @@ type onePackage struct{ *StoredPackage }
 func (o onePackage) Package(context.Context, Ref) (*StoredPackage, error) {
 	return o.StoredPackage, nil
 }
+func (onePackage) DropUnasked(context.Context, mimi.URI, time.Time) error { return nil }
+
 func (onePackage) UsePackage(context.Context, Ref) error            { return nil }
 func (onePackage) PutPackage(context.Context, *StoredPackage) error { return errors.ErrUnsupported }
 func (onePackage) ForgetPackages(context.Context, time.Time) error  { return nil }

@@ -393,9 +393,6 @@ func TestCheckSetRefuses(t *testing.T) {
 	if _, _, err := w.check(good()); err != nil {
 		t.Fatal(err)
 	}
-	eve := w.b.Person(t, "eve", "phone")
-	ownEntropy := must[identity.ConnectionKey](t)(identity.NewConnectionKey(w.a.Random))
-
 	for name, test := range map[string]struct {
 		change func(r *protocol.KeyMaterialResponse, cfg *keymaterial.CheckConfig) *protocol.KeyMaterialResponse
 		want   error
@@ -428,19 +425,6 @@ func TestCheckSetRefuses(t *testing.T) {
 			r.Clients[0].KeyPackage.InitKey = r.Clients[1].KeyPackage.InitKey
 			return r
 		}, keymaterial.ErrKeyPackage},
-		"made for another contact": {func(r *protocol.KeyMaterialResponse, cfg *keymaterial.CheckConfig) *protocol.KeyMaterialResponse {
-			cfg.Key = ownEntropy
-			return r
-		}, identity.ErrCommitment},
-		"another person": {func(r *protocol.KeyMaterialResponse, cfg *keymaterial.CheckConfig) *protocol.KeyMaterialResponse {
-			cfg.User = eve.User
-			return r
-		}, keymaterial.ErrOtherPerson},
-		"another identity CA": {func(r *protocol.KeyMaterialResponse, cfg *keymaterial.CheckConfig) *protocol.KeyMaterialResponse {
-			ca := must[*identity.CA](t)(identity.NewCA(identity.CAConfig{Suite: s, Domain: "b.example", Clock: w.b.Clock, Random: identitytest.Random("x")}))
-			cfg.Authority = must[*identity.Authority](t)(identity.ParseAuthority("b.example", ca.PEM()))
-			return r
-		}, identity.ErrIssuer},
 		"expired": {func(r *protocol.KeyMaterialResponse, cfg *keymaterial.CheckConfig) *protocol.KeyMaterialResponse {
 			cfg.Clock = mimi.NewManualClock(identitytest.Start.Add(91 * 24 * time.Hour))
 			return r

@@ -25,9 +25,9 @@ func crowd(tb testing.TB, hub mmrtest.Hub, n int) *mmrtest.World {
 	return w
 }
 
-// TestRowsFollowTheChange: what a Commit writes does not depend on the size of the
+// TestStoredRowsFollowTheChange: what a Commit writes does not depend on the size of the
 // room.
-func TestRowsFollowTheChange(t *testing.T) {
+func TestStoredRowsFollowTheChange(t *testing.T) {
 	for _, n := range []int{0, 50} {
 		hub := mmrtest.NewPublicHub()
 		w := crowd(t, hub, n)
@@ -117,9 +117,9 @@ func FuzzStoredRow(f *testing.F) {
 	})
 }
 
-// TestRowsOfEqualRooms: a room that was read and one that was carried over have the
+// TestStoredRowsOfEqualRooms: a room that was read and one that was carried over have the
 // same rows, so that nothing is to be written between them but equal values.
-func TestRowsOfEqualRooms(t *testing.T) {
+func TestStoredRowsOfEqualRooms(t *testing.T) {
 	hub := mmrtest.NewPublicHub()
 	w := mmrtest.New(t, hub, mmrtest.GroupPolicy(), alice)
 	mmrtest.Trio(w)

@@ -12,6 +12,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
+	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
 )
 
 // told is what a transaction has to say once it is done.
@@ -85,6 +86,8 @@ func (c *Client) applied(ctx context.Context, r *room, result *mls.CommitResult,
 		if err := c.linksDie(ctx, r, accepted, t); err != nil {
 			return err
 		}
+		uri := r.uri()
+		t.then(func(ctx context.Context) { c.renewOldest(ctx, uri) })
 	}
 	added, opened, err := c.added(ctx, r, view, accepted, t)
 	if err != nil {
@@ -93,7 +96,7 @@ func (c *Client) applied(ctx context.Context, r *room, result *mls.CommitResult,
 	if view.External && len(added) == 1 {
 		actor = added[0]
 	}
-	if err := c.tellMembers(ctx, r, actor, added, removed, accepted, t); err != nil {
+	if err := c.tellMembers(ctx, r, actor, added, removed, rolesChanged(before, next), accepted, t); err != nil {
 		return err
 	}
 	if err := c.described(ctx, r, before, view, actor, accepted, t); err != nil {
@@ -144,8 +147,9 @@ type departure struct {
 }
 
 // tellMembers tells who has come and gone: those who left, each by an act of
-// their own, whoever committed it; the others by the actor's.
-func (c *Client) tellMembers(ctx context.Context, r *room, actor Person, added []Person, gone []departure, accepted time.Time, t *told) error {
+// their own, whoever committed it; the others by the actor's. roles says that there is
+// something to tell in any case.
+func (c *Client) tellMembers(ctx context.Context, r *room, actor Person, added []Person, gone []departure, roles bool, accepted time.Time, t *told) error {
 	all := &Event{Kind: EventMembers, Time: accepted, Room: r.uri(), Actor: actor, Added: added}
 	for _, d := range gone {
 		if !d.left {
@@ -158,10 +162,19 @@ func (c *Client) tellMembers(ctx context.Context, r *room, actor Person, added [
 			return err
 		}
 	}
-	if len(all.Added)+len(all.Removed) == 0 {
+	if len(all.Added)+len(all.Removed) == 0 && !roles {
 		return nil
 	}
 	return c.tell(ctx, t, all)
+}
+
+// rolesChanged reports whether somebody who is in a room before and after a commit has
+// another role than before.
+func rolesChanged(before, after *mmr.Room) bool {
+	return slices.ContainsFunc(after.State().Participants(), func(p rules.Participant) bool {
+		role := before.State().Role(p.User)
+		return role != rules.RoleNone && role != p.Role
+	})
 }
 
 // leaves reports whether a leaf has asked for its own removal in a commit.
@@ -189,7 +202,7 @@ func (c *Client) rotate(r *room, before, next *mmr.Room) error {
 	ring := r.ring
 	var err error
 	if next.Newest() != before.Newest() {
-		if ring, err = ring.Derive(r.suite, next.Policy().Mode, next.Epoch(), r.group); err != nil {
+		if ring, err = ring.Needed(next.Table(), next.Metadata()).Derive(r.suite, next.Policy().Mode, next.Epoch(), r.group); err != nil {
 			return err
 		}
 	}

@@ -132,6 +132,10 @@ type Limits struct {
 	// Further fetches are answered with a set of last resort.
 	Sets      int
 	SetPeriod time.Duration
+	// Generations is how many generations of a room's wrapper key may be live before
+	// the owners of the oldest entries renew theirs: at most
+	// [identity.MaxGenerations].
+	Generations int
 	// Links is how many join links to a room an account may have, LinkUses how many
 	// people one may let in, LinkLife how long one lives where nothing else is said,
 	// and MaxLinkLife how long at most.
@@ -170,6 +174,7 @@ func DefaultLimits() Limits {
 		AccountRooms:   1000,
 		Sets:           20,
 		SetPeriod:      time.Hour,
+		Generations:    identity.MaxGenerations,
 		Links:          20,
 		LinkUses:       1000,
 		LinkLife:       7 * 24 * time.Hour,
@@ -244,7 +249,7 @@ func (l *Limits) complete() {
 	for have, def := range map[*int]int{
 		&l.Rooms: d.Rooms, &l.Attempts: d.Attempts, &l.ProfileMembers: d.ProfileMembers, &l.Sets: d.Sets,
 		&l.Requests: d.Requests, &l.AccountRooms: d.AccountRooms, &l.LastResort: d.LastResort, &l.Packages: d.Packages,
-		&l.Uploads: d.Uploads, &l.Links: d.Links,
+		&l.Uploads: d.Uploads, &l.Links: d.Links, &l.Generations: d.Generations,
 	} {
 		if *have == 0 {
 			*have = def

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 )
@@ -154,6 +155,9 @@ func unreachable(err error) error {
 
 // denied marks what the own rules refuse before anything is sent.
 func denied(err error) error {
+	if errors.Is(err, identity.ErrGenerations) {
+		return fmt.Errorf("%w: %w", ErrBusy, err) // others have to renew their entries first
+	}
 	if errors.Is(err, mls.ErrPolicy) {
 		return fmt.Errorf("%w: %w", ErrDenied, err)
 	}
@@ -213,6 +217,7 @@ func (c *Client) settle(ctx context.Context, uri mimi.URI) {
 			c.cfg.Log.WarnContext(ctx, "could not join a room anew", "room", uri, "err", err)
 		}
 	}
+	c.renewOldest(ctx, uri)
 	c.leaveAgain(ctx, uri)
 	c.planRemovals(ctx, uri)
 }

@@ -244,7 +244,7 @@ func (r *room) groupInfos(next *mls.NextEpoch) (public, welcome mls.GroupInfoOpt
 	}
 	ring := r.ring
 	if after.Newest() != r.public().Newest() {
-		if ring, err = ring.Derive(r.suite, after.Policy().Mode, after.Epoch(), next); err != nil {
+		if ring, err = ring.Needed(after.Table(), after.Metadata()).Derive(r.suite, after.Policy().Mode, after.Epoch(), next); err != nil {
 			return public, welcome, err
 		}
 	}

@@ -32,8 +32,8 @@ const (
 	// EventJoined: Account has entered Room by a link of its own accord. The truth is
 	// in [Client.Room].
 	EventJoined EventKind = "joined"
-	// EventMembers: Actor added Added to, or removed Removed from Room; who left by
-	// themselves is Actor too. The truth is in [Client.Room].
+	// EventMembers: Actor added Added to, or removed Removed from Room, or has given
+	// members other roles; who left by themselves is Actor too. The truth is in [Client.Room].
 	EventMembers EventKind = "members"
 	// EventGone: Account is not a member of Room any more. Actor removed it, or
 	// is Account if it left.

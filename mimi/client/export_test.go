@@ -6,6 +6,8 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
+	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
 )
 
 // PutConnected stores a contact as if it had just been connected, with what it gave
@@ -31,5 +33,35 @@ func (c *Client) EachLeaf(ctx context.Context, uri mimi.URI, f func(account mimi
 			}
 		}
 		return nil
+	})
+}
+
+// ProposeRole sends a change of a role as a proposal by itself, which other clients may
+// do and this one does not.
+func (c *Client) ProposeRole(ctx context.Context, account, uri, user mimi.URI, role uint32) error {
+	return c.withRoom(ctx, uri, func(r *room) error {
+		own, err := r.speaker(account)
+		if err != nil {
+			return err
+		}
+		m, ok := r.memberOf(user)
+		if !ok {
+			return ErrNotMember
+		}
+		index, _ := r.public().State().Find(m.UserPseudonym)
+		update, err := rules.ParticipantListUpdate{Changed: []rules.RoleAssignment{{Index: index, Role: role}}}.Operation()
+		if err != nil {
+			return err
+		}
+		message, _, err := r.group.Propose(ctx, mls.LeafIndex(own.Index), &mls.AppDataUpdate{
+			Component: mls.ComponentID(update.ID), Operation: mls.AppDataUpdateUpdate, Update: update.Data,
+		}, mls.AuthenticatedData{})
+		if err != nil {
+			return err
+		}
+		if _, err := c.cfg.Hub.Update(ctx, uri, &protocol.UpdateRequest{ProposalOrCommit: mls.MLSMessage{PublicMessage: message}}); err != nil {
+			return err
+		}
+		return c.saveNow(ctx, r)
 	})
 }

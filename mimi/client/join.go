@@ -125,6 +125,9 @@ func (c *Client) inspect(ctx context.Context, r *room, info *protocol.GroupInfoR
 	c.prepare(ctx, treeDomains(info.RatchetTree.Tree)...)
 	opened := map[mls.LeafIndex]*identity.OpenedLink{}
 	for m := range group.View().Members() {
+		if r.hidden(m.Index) {
+			continue
+		}
 		link, err := c.openLink(ctx, r, m.Leaf, m.Index, identity.LeafInTree(c.cfg.Clock.Now()))
 		if err != nil {
 			c.refused(ctx, "identity link does not open", err, "room", r.uri(), "leaf", m.Index)

@@ -110,6 +110,9 @@ func (r *room) propose(opts *mls.CommitOptions, update rules.ParticipantListUpda
 
 // Kick removes a person from a group.
 func (c *Client) Kick(ctx context.Context, account, uri, user mimi.URI) error {
+	if err := c.awaitRenewals(ctx, uri); err != nil {
+		return err
+	}
 	return c.commit(ctx, uri, account, func(_ context.Context, r *room, _ *Leaf) (*mls.CommitOptions, error) {
 		m, ok := r.memberOf(user)
 		if !ok {
@@ -241,6 +244,9 @@ func (r *room) committer(i mls.LeafIndex) *Leaf {
 // commitRemovals commits the removals that are pending in a room, if they still
 // are.
 func (c *Client) commitRemovals(ctx context.Context, uri mimi.URI) {
+	if err := c.awaitRenewals(ctx, uri); err != nil {
+		return // nobody here is in the room, or everything ends
+	}
 	err := c.withRoom(ctx, uri, func(r *room) error {
 		if err := c.settleRoom(ctx, r); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/content"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
@@ -66,7 +67,7 @@ func (c *Client) sendProfileAs(ctx context.Context, account, uri mimi.URI, occas
 		return
 	}
 	x, err := openAccount(a)
-	if err != nil {
+	if err != nil || !c.showsItself(ctx, account, uri) {
 		return
 	}
 	message, err := content.ProfileMessage(content.Profile{Name: a.Name, Sequence: x.nameSequence}, content.Limits{})
@@ -78,6 +79,18 @@ func (c *Client) sendProfileAs(ctx context.Context, account, uri mimi.URI, occas
 	if _, err := c.Send(ctx, account, uri, source, message); err != nil && !errors.Is(err, ErrQueued) && ctx.Err() == nil {
 		c.cfg.Log.WarnContext(ctx, "could not tell a name", "room", uri, "err", err)
 	}
+}
+
+// showsItself reports whether the members of a room see who an account is. To those
+// who do not, it does not tell its name either.
+func (c *Client) showsItself(ctx context.Context, account, uri mimi.URI) bool {
+	shows := false
+	err := c.withRoom(ctx, uri, func(r *room) error {
+		own, err := r.speaker(account)
+		shows = err == nil && !r.hidden(mls.LeafIndex(own.Index))
+		return nil
+	})
+	return err == nil && shows
 }
 
 // introduce tells newcomers the names of those who are in a room, unless it is

@@ -99,31 +99,36 @@ const (
 // and key, with a random link key, and with the queue sealed anew.
 func (c *Client) renewLeaf(ctx context.Context, uri, account mimi.URI, why renewalKind) error {
 	return c.commit(ctx, uri, account, func(ctx context.Context, r *room, own *Leaf) (*mls.CommitOptions, error) {
-		if why != rewrapped && len(mmr.Leaving(r.proposed())) > 0 {
-			return nil, &errAgain{removal: true}
-		}
-		tbs, ok := r.public().Leaf(mls.LeafIndex(own.Index))
-		if !ok {
-			return nil, ErrNotMember
-		}
-		if r.plain() {
-			return c.plainRenewal(ctx, account)
-		}
-		me, err := c.newLeaf(ctx, account, tbs.UserPseudonym)
-		if err != nil {
-			return nil, err
-		}
-		// Who was not shown to the room before is not shown by a renewal.
-		pseudonymous := why != identified && r.hidden(mls.LeafIndex(own.Index))
-		key, err := c.ownEntry(r, me, r.public().Policy(), pseudonymous)
-		if err != nil {
-			return nil, err
-		}
-		item, err := (&identity.AddAAD{Keys: []*identity.EncryptedIdentityLinkKey{key}}).SafeAADItem()
-		if err != nil {
-			return nil, err
-		}
-		opts := &mls.CommitOptions{AllPending: why != rewrapped, NewLeaf: &me.params, AAD: mls.AuthenticatedData{Safe: mls.SafeAAD{item}}}
-		return opts, c.resealMetadata(r, opts)
+		return c.renewedLeaf(ctx, r, own, why)
 	})
+}
+
+// renewedLeaf is the commit of renewLeaf.
+func (c *Client) renewedLeaf(ctx context.Context, r *room, own *Leaf, why renewalKind) (*mls.CommitOptions, error) {
+	if why != rewrapped && len(mmr.Leaving(r.proposed())) > 0 {
+		return nil, &errAgain{removal: true}
+	}
+	tbs, ok := r.public().Leaf(mls.LeafIndex(own.Index))
+	if !ok {
+		return nil, ErrNotMember
+	}
+	if r.plain() {
+		return c.plainRenewal(ctx, own.Account)
+	}
+	me, err := c.newLeaf(ctx, own.Account, tbs.UserPseudonym)
+	if err != nil {
+		return nil, err
+	}
+	// Who was not shown to the room before is not shown by a renewal.
+	pseudonymous := why != identified && r.hidden(mls.LeafIndex(own.Index))
+	key, err := c.ownEntry(r, me, r.public().Policy(), pseudonymous)
+	if err != nil {
+		return nil, err
+	}
+	item, err := (&identity.AddAAD{Keys: []*identity.EncryptedIdentityLinkKey{key}}).SafeAADItem()
+	if err != nil {
+		return nil, err
+	}
+	opts := &mls.CommitOptions{AllPending: why != rewrapped, NewLeaf: &me.params, AAD: mls.AuthenticatedData{Safe: mls.SafeAAD{item}}}
+	return opts, c.resealMetadata(r, opts)
 }

@@ -26,6 +26,9 @@ var (
 	// ErrJoinerMetadata reports an external Commit that says something about the
 	// room, which its sender has not yet seen.
 	ErrJoinerMetadata = errors.New("identity: a joiner updates the room metadata")
+	// ErrGenerations reports a removing Commit after which more than
+	// [MaxGenerations] generations of the wrapper key would be live.
+	ErrGenerations = errors.New("identity: too many generations of the wrapper key are live")
 	// ErrAddForbidden reports an Add in a room that is entered by external Commit
 	// alone.
 	ErrAddForbidden = errors.New("identity: the room's policy forbids Adds")

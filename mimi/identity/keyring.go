@@ -93,7 +93,8 @@ func (r KeyRing) Add(key WrapperKey) (KeyRing, error) {
 
 // Derive returns a ring with the key of the generation that a removal begins:
 // epoch is the one that the Commit with the removal began, and group is at it.
-// In [WrapperStatic] rooms the ring stays as it is.
+// In [WrapperStatic] rooms the ring stays as it is. A full ring has to be without the
+// keys that the removal has made useless: see [KeyRing.Needed].
 func (r KeyRing) Derive(s *suite.Suite, mode WrapperMode, epoch uint64, group Exporter) (KeyRing, error) {
 	if mode == WrapperStatic {
 		return r, nil
@@ -110,13 +111,8 @@ func (r KeyRing) Derive(s *suite.Suite, mode WrapperMode, epoch uint64, group Ex
 // metadata names, if there is any. It fails with [ErrKeys] if one of these is
 // missing.
 func (r KeyRing) Live(table *IdentityLinkTable, metadata *EncryptedRoomMetadata) (KeyRing, error) {
-	needed := append(table.Generations(), r.Newest().Generation)
-	if metadata != nil {
-		needed = append(needed, metadata.Generation)
-	}
-	slices.Sort(needed)
 	var keys []WrapperKey
-	for _, g := range slices.Compact(needed) {
+	for _, g := range LiveGenerations(table, r.Newest().Generation, metadata) {
 		k, ok := r.Key(g)
 		if !ok {
 			return KeyRing{}, fmt.Errorf("%w: generation %d is live and unknown", ErrKeys, g)
@@ -124,6 +120,16 @@ func (r KeyRing) Live(table *IdentityLinkTable, metadata *EncryptedRoomMetadata)
 		keys = append(keys, k)
 	}
 	return NewKeyRing(keys...)
+}
+
+// Needed returns the ring without the keys that neither the table nor the encrypted
+// metadata name, but with the newest. Unlike [KeyRing.Live] it misses nothing.
+func (r KeyRing) Needed(table *IdentityLinkTable, metadata *EncryptedRoomMetadata) KeyRing {
+	live := LiveGenerations(table, r.Newest().Generation, metadata)
+	return KeyRing{slices.DeleteFunc(slices.Clone(r.keys), func(k WrapperKey) bool {
+		_, needed := slices.BinarySearch(live, k.Generation)
+		return !needed
+	})}
 }
 
 // Keys returns the keys, ascending.
@@ -139,19 +145,23 @@ func (r KeyRing) Open(s *suite.Suite, groupID []byte, tbs *PseudonymousCredentia
 	return k.Unwrap(s, groupID, tbs, e)
 }
 
+// LiveGenerations returns those that are live in a room, ascending: the newest, every
+// one that the table names, and that of the encrypted metadata, if there is any.
+func LiveGenerations(table *IdentityLinkTable, newest Generation, metadata *EncryptedRoomMetadata) []Generation {
+	out := append(table.Generations(), newest)
+	if metadata != nil {
+		out = append(out, metadata.Generation)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // MustRenew returns the leaves that have to renew their own entries before the
-// room can rotate again, ascending: the owners of the oldest entries, once
-// [MaxGenerations] keys are live. Otherwise it is empty.
-func MustRenew(table *IdentityLinkTable, newest Generation) []mls.LeafIndex {
+// room rotates again, ascending: the owners of the oldest entries, once limit
+// generations are live; it is [MaxGenerations] at most. Otherwise it is empty.
+func MustRenew(table *IdentityLinkTable, newest Generation, metadata *EncryptedRoomMetadata, limit int) []mls.LeafIndex {
 	generations := table.Generations()
-	if len(generations) == 0 {
-		return nil
-	}
-	live := len(generations)
-	if generations[live-1] != newest {
-		live++
-	}
-	if live < MaxGenerations {
+	if len(generations) == 0 || len(LiveGenerations(table, newest, metadata)) < limit {
 		return nil
 	}
 	var out []mls.LeafIndex

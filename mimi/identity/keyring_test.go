@@ -98,11 +98,18 @@ func TestGenerationLimit(t *testing.T) {
 	for i := range identity.MaxGenerations - 1 {
 		table.Entries = append(table.Entries, identity.IdentityLinkEntry{Leaf: mls.LeafIndex(i), Key: wrapped(identity.Generation(i + 10))})
 	}
-	if owners := identity.MustRenew(table, table.Entries[len(table.Entries)-1].Key.Generation); len(owners) != 0 {
+	if owners := identity.MustRenew(table, table.Entries[len(table.Entries)-1].Key.Generation, nil, identity.MaxGenerations); len(owners) != 0 {
 		t.Errorf("%d owners must renew below the limit", len(owners))
 	}
-	if owners := identity.MustRenew(table, 5000); !slices.Equal(owners, []mls.LeafIndex{0}) {
+	if owners := identity.MustRenew(table, 5000, nil, identity.MaxGenerations); !slices.Equal(owners, []mls.LeafIndex{0}) {
 		t.Errorf("owners that must renew are %v", owners)
+	}
+	metadata := &identity.EncryptedRoomMetadata{Generation: 3}
+	if owners := identity.MustRenew(table, table.Entries[len(table.Entries)-1].Key.Generation, metadata, identity.MaxGenerations); !slices.Equal(owners, []mls.LeafIndex{0}) {
+		t.Errorf("with metadata of an old generation, owners that must renew are %v", owners)
+	}
+	if owners := identity.MustRenew(table, 5000, nil, identity.MaxGenerations+1); len(owners) != 0 {
+		t.Errorf("%d owners must renew below the limit", len(owners))
 	}
 	var keys []identity.WrapperKey
 	for g := range identity.Generation(identity.MaxGenerations + 1) {

@@ -53,6 +53,9 @@ func (r *Room) Next(view *mls.CommitView, codes joinCodes) (*Room, error) {
 	}
 	if rotates(r.policy, view) {
 		next.newest = identity.Generation(next.epoch)
+		if live := len(identity.LiveGenerations(next.table, next.newest, next.metadata)); live > identity.MaxGenerations {
+			return nil, mimi.Refuse("live-generations", fmt.Errorf("%w: %d", identity.ErrGenerations, live))
+		}
 	}
 	return next, next.checkEntries()
 }

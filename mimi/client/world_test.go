@@ -39,7 +39,6 @@ type gateway struct {
 	w      *world
 	domain string
 	stores *storetest.Stores
-	limits client.Limits
 	// The test's own goroutine starts the gateway anew and uses what it has started;
 	// all others are given it by [network.to].
 	running

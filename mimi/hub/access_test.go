@@ -292,6 +292,57 @@ func TestJoinCode(t *testing.T) {
 	}
 }
 
+// TestJoinCodeIsWithdrawn: by whoever may register codes, and for good; and the code of
+// others, whose hash is not known, stays.
+func TestJoinCodeIsWithdrawn(t *testing.T) {
+	w := trio(t)
+	code, req := w.code(alice)
+	_, other := w.code(bob)
+	send := func(from string, req *protocol.JoinCodeRegistration) error {
+		return w.hub.JoinCode(t.Context(), from, mmrtest.Again(t, req))
+	}
+	withdrawal := func(by string) *protocol.JoinCodeRegistration {
+		_, w := w.code(by, func(r *protocol.JoinCodeRegistration) {
+			room := r.Room
+			*r = *protocol.Withdrawal(req.CodeHash)
+			r.Room = room
+		})
+		return w
+	}
+	if err := errors.Join(send(home, req), send("b.example", other)); err != nil {
+		t.Fatal(err)
+	}
+	c := w.Client(dave)
+	ask := func() error {
+		_, err := w.ask("d.example", c.Params.Credential, c.Params.SignatureKey, code)
+		return err
+	}
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+	forged := withdrawal(alice)
+	forged.CodeHash = other.CodeHash
+	wantNotAllowed(t, send(home, forged), "not signed by a member")
+	wantNotAllowed(t, send("d.example", withdrawal(alice)), "not signed by a member")
+	if err := ask(); err != nil {
+		t.Errorf("what was refused has withdrawn it: %v", err)
+	}
+	for range 2 {
+		if err := send(home, withdrawal(alice)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantNotAllowed(t, ask(), "no valid joining code")
+	w.Joining = nil
+	wantNotAllowed(t, w.JoinAs(c).Send(), "the role lacks canOpenJoin")
+	if err := send(home, req); err != nil { // a repeat, which is answered and does nothing
+		t.Error(err)
+	}
+	wantNotAllowed(t, ask(), "no valid joining code")
+	w.restart()
+	wantNotAllowed(t, ask(), "no valid joining code")
+}
+
 // TestUsedCodeStaysUsed: the registration of a code that was used has no effect when
 // it comes again.
 func TestUsedCodeStaysUsed(t *testing.T) {

@@ -34,6 +34,7 @@ var codes = []coded{
 	{room.ErrText, "room-text"},
 	{room.ErrURIField, "room-uri-field"},
 	{room.ErrEnum, "room-enum"},
+	{room.ErrAvatar, "room-avatar"},
 	{room.ErrDuplicate, "room-duplicate"},
 	{room.ErrRange, "room-range"},
 	{room.ErrConflict, "room-conflict"},

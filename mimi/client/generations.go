@@ -12,6 +12,9 @@ import (
 // mustRenew returns the leaves of a room that have to renew their entries before the
 // next removal (docs/mmr-profile.md, section 3).
 func (c *Client) mustRenew(r *room) []mls.LeafIndex {
+	if r.plain() {
+		return nil
+	}
 	return identity.MustRenew(r.public().Table(), r.public().Newest(), r.public().Metadata(), c.cfg.Limits.Generations)
 }
 

@@ -34,7 +34,7 @@ func TestMetadata(t *testing.T) {
 			t.Fatalf("%s: %v", step.what, err)
 		}
 		for _, g := range []*gateway{c.a, c.b} {
-			c.until(g.domain+" sees the new "+step.what, func() bool {
+			c.advanceUntil(g.domain+" sees the new "+step.what, func() bool {
 				info, err := g.client.Room(t.Context(), c.group)
 				if err != nil {
 					t.Fatal(err)

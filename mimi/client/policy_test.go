@@ -68,8 +68,8 @@ func (v *veiled) heard(g *gateway, account mimi.URI, text string, want func(clie
 	}
 }
 
-// until moves the clock on until something is so.
-func (w *world) until(what string, so func() bool) {
+// advanceUntil moves the clock on until something is so.
+func (w *world) advanceUntil(what string, so func() bool) {
 	w.t.Helper()
 	limit := time.After(2 * time.Minute)
 	for !so() {
@@ -211,7 +211,7 @@ func TestHiddenMembersStayHidden(t *testing.T) {
 	for range 16 { // half of a certificate's life
 		v.clock.Advance(24 * time.Hour)
 	}
-	v.until("both have renewed their credentials, and heard of it", func() bool {
+	v.advanceUntil("both have renewed their credentials, and heard of it", func() bool {
 		for room, epoch := range before {
 			for _, g := range []*gateway{v.a, v.b} {
 				if info, err := g.client.Room(t.Context(), room); err != nil || info.Epoch < epoch+2 {

@@ -129,7 +129,7 @@ type Limits struct {
 	// are declined.
 	AccountRooms int
 	// Sets is how many KeyPackage sets may be made for one contact in SetPeriod.
-	// Further fetches are answered with a set of last resort.
+	// Further fetches are answered with a set of last resort. Negative: none is made.
 	Sets      int
 	SetPeriod time.Duration
 	// Generations is how many generations of a room's wrapper key may be live before

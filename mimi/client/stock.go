@@ -82,7 +82,7 @@ func (c *Client) refillAll(ctx context.Context) error {
 	var packages, sets keymaterial.Stock
 	var errs []error
 	for _, account := range accounts {
-		errs = append(errs, c.stockWallet(ctx, account.User), c.stockPackages(ctx, account.User))
+		errs = append(errs, c.stockPackages(ctx, account.User))
 		have, err := c.packageStock(ctx, account.User)
 		errs = append(errs, err)
 		packages.Single, packages.LastResort = packages.Single+have.Single, packages.LastResort+have.LastResort
@@ -90,6 +90,9 @@ func (c *Client) refillAll(ctx context.Context) error {
 	// The order of their ids is random: it does not go by accounts.
 	contacts, err := c.cfg.Store.Contacts(ctx)
 	errs = append(errs, err)
+	for account := range connected(contacts) {
+		errs = append(errs, c.stockWallet(ctx, account))
+	}
 	for _, contact := range contacts {
 		have, err := c.stockContact(ctx, tokenOwner{contact.Account, contact.Peer})
 		errs = append(errs, err)
@@ -97,6 +100,17 @@ func (c *Client) refillAll(ctx context.Context) error {
 	}
 	c.cfg.Metrics.Stock(packages, sets)
 	return errors.Join(errs...)
+}
+
+// connected returns the accounts that have a contact elsewhere.
+func connected(contacts []*Contact) map[mimi.URI]bool {
+	accounts := map[mimi.URI]bool{}
+	for _, contact := range contacts {
+		if contact.State == ContactConnected {
+			accounts[contact.Account] = true
+		}
+	}
+	return accounts
 }
 
 // stockWallet gets an account upload tokens before it needs them, so that the

@@ -58,14 +58,16 @@ type world struct {
 	wallet     keymaterial.Wallet
 	sequence   uint64
 	made       int
+	want       keymaterial.Stock // of Bob's clients
 	unknown    bool
+	broken     error
 	reused     []uint64
 	provider   *keymaterial.Provider
 }
 
 func newWorld(t testing.TB, s *suite.Suite) *world {
 	t.Helper()
-	w := &world{t: t, s: s, a: identitytest.NewProvider(t, s, "a.example"), b: identitytest.NewProvider(t, s, "b.example"), slots: []uint32{0}}
+	w := &world{t: t, s: s, a: identitytest.NewProvider(t, s, "a.example"), b: identitytest.NewProvider(t, s, "b.example"), slots: []uint32{0}, want: want}
 	w.alice, w.bob = w.a.Person(t, "alice", "laptop"), w.b.Person(t, "bob", "phone")
 	w.adder = w.alice.Leaf(t, mimi.URI{}, nil)
 	w.key = must[identity.ConnectionKey](t)(identity.NewConnectionKey(w.b.Random))
@@ -98,6 +100,9 @@ func (w *world) config() keymaterial.ProviderConfig {
 func (w *world) MakeSet(ctx context.Context, token keymaterial.TokenHash, _ mls.CipherSuite) error {
 	if w.unknown || token != keymaterial.HashToken(w.token) {
 		return keymaterial.ErrUnknownToken
+	}
+	if w.broken != nil {
+		return w.broken
 	}
 	w.made++
 	rows, _ := w.newSet(false, mimi.URI{}, 0)
@@ -309,12 +314,31 @@ func TestMakeOnDemand(t *testing.T) {
 	if set, _, err := w.check(w.fetch()); err != nil || set[0].LastResort || w.made != 3 {
 		t.Errorf("after the period: %v, %d made", err, w.made)
 	}
+	w.broken = errors.New("no hands")
+	w.b.Clock.Advance(time.Hour)
+	w.a.Clock.Advance(time.Hour)
+	if set, _, err := w.check(w.fetch()); err != nil || !set[0].LastResort {
+		t.Errorf("when none can be made: %v", err)
+	}
 	w.unknown = true
 	w.b.Clock.Advance(time.Hour)
 	w.a.Clock.Advance(time.Hour)
 	var refused *protocol.KeyMaterialError
 	if err := w.fetch().Err(); !errors.As(err, &refused) || refused.Code != protocol.KeyMaterialNoConsent {
 		t.Errorf("an unknown token is answered with %v", err)
+	}
+}
+
+// TestNothingYet: a contact for which nothing was uploaded, and nothing can be made,
+// is told that there is nothing, and not that it is unwanted.
+func TestNothingYet(t *testing.T) {
+	w := newWorld(t, identitytest.Suite(t, suite.X25519AES128))
+	cfg := w.config()
+	cfg.Maker, cfg.MakeLimit, cfg.MakePeriod = w, 2, time.Hour
+	w.provider, w.broken = keymaterial.NewProvider(cfg), keymaterial.ErrQuota
+	var refused *protocol.KeyMaterialError
+	if err := w.fetch().Err(); !errors.As(err, &refused) || refused.Code != protocol.KeyMaterialNoCompatibleMaterial {
+		t.Errorf("answered with %v", err)
 	}
 }
 

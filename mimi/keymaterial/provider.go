@@ -187,7 +187,9 @@ func (p *Provider) answer(ctx context.Context, token TokenHash, suites []mls.Cip
 		}
 		lastResort = true
 		q, err := p.query(ctx, token, suites)
-		if err != nil {
+		if errors.Is(err, ErrUnknownToken) {
+			return ErrExhausted // the maker knows it, and could make nothing
+		} else if err != nil {
 			return err
 		}
 		set, err = p.cfg.Store.TakeLastResort(ctx, q)
@@ -242,8 +244,8 @@ func (p *Provider) single(ctx context.Context, token TokenHash, suites []mls.Cip
 }
 
 // make has a set made now, within the limit; otherwise it fails with what was
-// found so far. A failure of the maker is logged and answered by a set of last
-// resort: who fetches must not depend on it.
+// found so far. A failure of the maker is logged, and is [ErrExhausted]: who fetches
+// is given a set of last resort.
 func (p *Provider) make(ctx context.Context, token TokenHash, suites []mls.CipherSuite, found error) error {
 	if p.cfg.Maker == nil || len(suites) == 0 || !p.reserve(token, p.cfg.Clock.Now()) {
 		return found
@@ -257,7 +259,7 @@ func (p *Provider) make(ctx context.Context, token TokenHash, suites []mls.Ciphe
 		return err
 	}
 	p.cfg.Log.WarnContext(ctx, "could not make key material on demand", "err", err)
-	return found
+	return ErrExhausted
 }
 
 // reserve counts a set that is about to be made for a token, if there may be

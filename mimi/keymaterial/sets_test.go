@@ -16,7 +16,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 )
 
-// want is the stock of the clients in these tests.
+// want is the stock of the clients in these tests, unless they say otherwise.
 var want = keymaterial.Stock{Single: 2, LastResort: 4}
 
 // visit is what one of Bob's clients does at its schedule tick: it completes the sets
@@ -25,7 +25,7 @@ func (w *world) visit(own uint32) keymaterial.Plan {
 	w.t.Helper()
 	horizon := identity.HandOutHorizon(w.b.Clock.Now())
 	plan := keymaterial.NewPlan(keymaterial.PlanConfig{
-		Held: w.holdings(), Slots: w.slots, Own: own, Want: want, Usable: horizon, Fresh: horizon.Add(7 * 24 * time.Hour),
+		Held: w.holdings(), Slots: w.slots, Own: own, Want: w.want, Usable: horizon, Fresh: horizon.Add(7 * 24 * time.Hour),
 	})
 	var rows []keymaterial.Row
 	add := func(lastResort bool, set mimi.URI) {
@@ -198,6 +198,7 @@ func TestSetsUnderInterleaving(t *testing.T) {
 	s := identitytest.Suite(t, suite.X25519AES128)
 	rapid.Check(t, func(r *rapid.T) {
 		w := newWorld(t, s)
+		w.want = keymaterial.Stock{Single: 1, LastResort: 2}
 		single := map[mimi.URI]bool{}
 		next := uint32(1)
 		gone := map[mimi.URI]bool{} // the sets that a client knew which has gone
@@ -266,7 +267,7 @@ func TestSetsUnderInterleaving(t *testing.T) {
 				w.visit(slot)
 			}
 		}
-		if got := w.complete(); got.Single < want.Single || got.LastResort < want.LastResort {
+		if got := w.complete(); got.Single < w.want.Single || got.LastResort < w.want.LastResort {
 			r.Fatalf("when all clients have been there, there are %+v", got)
 		}
 	})

@@ -5,6 +5,7 @@ import base64
 import hashlib
 
 import structs as t
+import voprf
 from codec import pad, vector
 from suite import NH, expand_with_label, exporter, ref_hash
 
@@ -26,7 +27,7 @@ class Answers:
         self.group_id = self.put("group_id", self.room.replace("/r/", "/g/").encode())
         for section in (
             self.keys, self.credential, self.wrapping, self.table, self.join_link, self.metadata, self.policies,
-            self.sibling, self.queue, self.package, self.request, self.response, self.token,
+            self.sibling, self.queue, self.package, self.request, self.response, self.token, self.upload,
         ):
             section()
 
@@ -44,7 +45,7 @@ class Answers:
         return bytes.fromhex(self.out[name])
 
     def keys(self):
-        for name in ("ca_a.example", "ca_b.example", "alice", "bob", "leaf", "sibling"):
+        for name in ("ca_a.example", "ca_b.example", "alice", "bob", "leaf", "sibling", "upload"):
             self.put(name + "_public_key", self.s.signature.public(self.octets(name + "_private_key")))
         for name in ("queue", "establishment", "connection_response", "keymaterial"):
             self.put(name + "_public_key", self.s.kem.public(self.octets(name + "_private_key")))
@@ -231,6 +232,25 @@ class Answers:
         signature = self.s.sign_with_label(self.octets("leaf_private_key"), "KeyMaterialRequestTBS", content)
         encoded = self.put("AnonymousKeyMaterialRequest", content + vector(signature))
         self.put("AnonymousKeyMaterialRequest_hash", hashlib.sha256(encoded).digest())
+
+    def upload(self):
+        upload = {
+            "version": 1, "cipher_suite": self.s.number, "token_hash": self.get("token_hash"),
+            "sequence": self.number("upload_sequence"), "client_slots": [0, 3],
+            "dropped_sets": [self.tbs["user_pseudonym"]], "key_packages": b"", "tokens": [],
+            "upload_key": self.get("upload_public_key"),
+        }
+        content = t.KeyMaterialUploadTBS.write(upload)
+        signature = self.s.sign_with_label(self.octets("upload_private_key"), "KeyMaterialUpload", content)
+        self.put("KeyMaterialUpload", content + vector(signature))
+        private, nonce = self.octets("issuer_private_key"), self.octets("upload_token_nonce")
+        self.put("issuer_public_key", voprf.public(private))
+        key_id = self.number("issuer_key_id")
+        token = {"key_id": key_id, "nonce": nonce, "output": self.token_output(key_id, nonce)}
+        self.put("UploadToken", t.UploadToken.write(token))
+
+    def token_output(self, key_id, nonce):
+        return voprf.evaluate(self.octets("issuer_private_key"), b"MGP1 UploadToken" + bytes([key_id]) + nonce)
 
     # Section 4
 

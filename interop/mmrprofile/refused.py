@@ -187,6 +187,19 @@ class Checks:
         content = t.JoinCodeRegistrationTBS.write({n: r[n] for n in t.JOIN_CODE_TBS})
         self.s.verify_with_label(self.a.get("leaf_public_key"), "JoinCodeRegistration", content, r["signature"])
 
+    def verify_upload(self, data):
+        u = t.KeyMaterialUpload.decode(data)
+        with errors.instead(errors.ErrUploadSignature):
+            need(u["cipher_suite"] == self.s.number, errors.ErrSignature)
+            content = t.KeyMaterialUploadTBS.write({n: u[n] for n in t.UPLOAD_TBS})
+            self.s.verify_with_label(u["upload_key"], "KeyMaterialUpload", content, u["signature"])
+
+    def redeem_token(self, data):
+        token = t.UploadToken.decode(data)
+        need(token["key_id"] == self.a.number("issuer_key_id"), errors.ErrUploadToken)
+        output = self.a.token_output(token["key_id"], token["nonce"])
+        need(output == token["output"], errors.ErrUploadToken)
+
     # Section 4
 
     def verify_package(self, data):

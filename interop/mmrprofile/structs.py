@@ -263,3 +263,33 @@ JOIN_CODE_TBS = {
 }
 JoinCodeRegistrationTBS = Struct(**JOIN_CODE_TBS)
 JoinCodeRegistration = Struct(join_code, **JOIN_CODE_TBS, signature=Opaque())
+
+
+UploadToken = Struct(key_id=U8, nonce=Fixed(32), output=Fixed(64))
+
+
+class Slots(Vector):
+    """uint32 client_slots<V>: ascending, at most 16."""
+
+    def read(self, r):
+        slots = super().read(r)
+        need(len(slots) <= 16 and ascending(slots), errors.ErrUpload)
+        return slots
+
+
+UPLOAD_TBS = {
+    "version": U16, "cipher_suite": U16, "token_hash": exactly(32, errors.ErrUpload), "sequence": U64,
+    "client_slots": Slots(U32), "dropped_sets": Vector(URI("u", errors.ErrUpload)),
+    "key_packages": Opaque(),  # there are none in the answers
+    "tokens": Vector(UploadToken), "upload_key": Opaque(),
+}
+
+
+def upload(v):
+    need(v["version"] == 1 and len(v["dropped_sets"]) <= 256, errors.ErrUpload)
+    need(v["client_slots"] or not (v["dropped_sets"] or v["key_packages"]), errors.ErrUpload)
+    need(not v["key_packages"] and not v["tokens"], errors.ErrUpload)
+
+
+KeyMaterialUploadTBS = Struct(**UPLOAD_TBS)
+KeyMaterialUpload = Struct(upload, **UPLOAD_TBS, signature=Opaque())

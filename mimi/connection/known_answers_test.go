@@ -16,6 +16,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity/identitytest"
+	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
@@ -121,6 +122,7 @@ type answerSet struct {
 	context     *ConnectionResponseContext
 	queues      identity.ProviderKeyRing
 	tokens      identity.ProviderKeyRing
+	issuer      *keymaterial.Issuer
 }
 
 // random is an input of n octets, at most 32. It is a hash of its name.

@@ -43,6 +43,8 @@ func (k *answerSet) make() {
 	k.makeRequest()
 	k.makeResponse()
 	k.makeToken()
+	k.makeUpload()
+	k.makeUploadToken()
 }
 
 // A quietSigner signs without randomness, which makes ECDSA deterministic (RFC

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
@@ -33,6 +34,7 @@ var refusals = map[string]error{
 	"ErrPackageValidity": ErrPackageValidity, "ErrRequestFormat": ErrRequestFormat, "ErrUnknownPackage": ErrUnknownPackage,
 	"ErrRequestDecrypt": ErrRequestDecrypt, "ErrRequestSignature": ErrRequestSignature, "ErrRecipient": ErrRecipient, "ErrRequestAge": ErrRequestAge,
 	"ErrResponse": ErrResponse, "ErrMalformed": protocol.ErrMalformed,
+	"ErrUpload": keymaterial.ErrUpload, "ErrUploadSignature": keymaterial.ErrUploadSignature, "ErrUploadToken": keymaterial.ErrUploadToken,
 }
 
 // refuse makes every change, and checks that it is refused with the error that
@@ -109,6 +111,8 @@ func (k *answerSet) checks() map[string]func([]byte) error {
 		"open token":                       k.checkToken,
 		"verify key material request":      k.checkKeyMaterial,
 		"verify join code":                 k.checkJoinCode,
+		"verify upload":                    k.checkUpload,
+		"redeem token":                     k.checkUploadToken,
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 // A schemaField is a field of a structure: its name and kind. Kinds are "8" to
 // "64" for numbers of so many bits, "V" for opaque<V> and other vectors, "V:X"
-// for an opaque<V> that holds an X, "#16" for 16 octets, "?X" for optional<X>,
+// for an opaque<V> that holds an X, "#16" for 16 octets (also 32 and 64), "?X" for optional<X>,
 // "rest" for all that is left, and names of structures.
 type schemaField struct{ name, kind string }
 
@@ -60,6 +60,8 @@ var schema = map[string][]schemaField{
 		{"token", "SealedConnectionToken"},
 		{"key_material_request_signature", "V"},
 	},
+	"KeyMaterialUpload":    {{"version", "16"}, {"cipher_suite", "16"}, {"token_hash", "V"}, {"sequence", "64"}, {"client_slots", "V"}, {"dropped_sets", "V"}, {"key_packages", "V"}, {"tokens", "V"}, {"upload_key", "V"}, {"signature", "V"}},
+	"UploadToken":          {{"key_id", "8"}, {"nonce", "#32"}, {"output", "#64"}},
 	"JoinCodeRegistration": {{"room_id", "V"}, {"code_hash", "V"}, {"bundle", "V"}, {"not_after", "64"}, {"uses", "32"}, {"signature", "V"}},
 }
 
@@ -69,8 +71,8 @@ func fieldLength(kind string, b []byte) (n, header int) {
 	switch {
 	case kind == "8" || kind == "16" || kind == "32" || kind == "64":
 		return map[string]int{"8": 1, "16": 2, "32": 4, "64": 8}[kind], 0
-	case kind == "#16":
-		return 16, 0
+	case kind == "#16" || kind == "#32" || kind == "#64":
+		return map[string]int{"#16": 16, "#32": 32, "#64": 64}[kind], 0
 	case kind == "rest":
 		return len(b), 0
 	case kind[0] == 'V':

@@ -32,7 +32,7 @@ type Redeemer interface {
 // [ErrUploadSignature], [ErrUploadKey], [ErrUploadOrder], [ErrUploadToken],
 // [ErrTokenSpent] or [ErrUploadLimit].
 func (p *Provider) Upload(ctx context.Context, u *KeyMaterialUpload) error {
-	if err := u.verify(); err != nil {
+	if err := u.Verify(); err != nil {
 		return err
 	}
 	rows, err := p.rows(u)

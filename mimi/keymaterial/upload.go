@@ -152,8 +152,9 @@ func (u *KeyMaterialUpload) Sign(s *suite.Suite, key suite.SignatureKey) error {
 	return err
 }
 
-// verify checks the signature. It fails with [ErrUploadSignature].
-func (u *KeyMaterialUpload) verify() error {
+// Verify checks the signature. Whose key that is, it does not say. It fails with
+// [ErrUploadSignature].
+func (u *KeyMaterialUpload) Verify() error {
 	s, err := suite.Lookup(u.Suite)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUploadSignature, err)

@@ -8,6 +8,9 @@ import (
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 )
 
@@ -144,7 +147,10 @@ func TestPlainRoomRenewal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.clock.Advance(20 * 24 * time.Hour)
+	for range 16 {
+		p.clock.Advance(24 * time.Hour)
+	}
+	p.renewed(p.room)
 	p.say(p.bob, p.room, "one", "a.example")
 	p.say(p.alice, p.room, "two", "b.example")
 	after, err := p.a.client.Room(t.Context(), p.room)
@@ -222,5 +228,114 @@ func TestPlainRoomShowsNames(t *testing.T) {
 		if !bytes.Contains(all, []byte(want)) {
 			t.Errorf("the hub does not see %s", want)
 		}
+	}
+}
+
+// TestPlainKeyMaterialIsForWhoSigned: a hub gets no KeyPackage by saying that it is
+// for somebody else than who asks, and strangers get none; the answer is the same as
+// for somebody who does not exist.
+func TestPlainKeyMaterialIsForWhoSigned(t *testing.T) {
+	p := newPlainRoom(t)
+	var seen *protocol.KeyMaterialRequest
+	p.b.set(func(g *gateway) {
+		g.handOut = func(req *protocol.KeyMaterialRequest, _ *protocol.KeyMaterialResponse) { seen = req }
+	})
+	if err := p.a.client.Invite(t.Context(), p.alice, p.room, p.bob); !errors.Is(err, client.ErrAlreadyMember) || seen == nil {
+		t.Fatal(err)
+	}
+	ask := func(from string, change func(*protocol.KeyMaterialRequest)) protocol.KeyMaterialUserCode {
+		t.Helper()
+		req := *seen
+		if change != nil {
+			change(&req)
+		}
+		answer, err := p.b.client.UserKeyMaterial(t.Context(), from, &req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.Status != protocol.KeyMaterialSuccess && len(answer.Clients) > 0 {
+			t.Error("a refusal has KeyPackages")
+		}
+		return answer.Status
+	}
+	if code := ask("a.example", nil); code != protocol.KeyMaterialSuccess {
+		t.Fatalf("the request is answered by %d", code)
+	}
+	nobody := mimi.URI{Domain: "b.example", Kind: mimi.KindUser, ID: "nobody"}
+	for name, refused := range map[string]protocol.KeyMaterialUserCode{
+		"another hub":       ask("c.example", nil),
+		"in another's name": ask("a.example", func(req *protocol.KeyMaterialRequest) { req.RequestingUser = p.anna }),
+		"for another user":  ask("a.example", func(req *protocol.KeyMaterialRequest) { req.TargetUser = p.ben }),
+		"for nobody":        ask("a.example", func(req *protocol.KeyMaterialRequest) { req.TargetUser = nobody }),
+		"for another room":  ask("a.example", func(req *protocol.KeyMaterialRequest) { req.Room.ID = "3a1f7d52-7d3b-4c55-9a67-0d3a0c5f7e11" }),
+		"with a bad signature": ask("a.example", func(req *protocol.KeyMaterialRequest) {
+			req.Signature = append(bytes.Clone(req.Signature[1:]), req.Signature[0])
+		}),
+		"with a basic credential": ask("a.example", func(req *protocol.KeyMaterialRequest) {
+			req.Requester.Credential = mls.BasicCredential([]byte(p.alice.String()))
+		}),
+	} {
+		if refused != protocol.KeyMaterialNoConsent {
+			t.Errorf("%s: answered by %d", name, refused)
+		}
+	}
+}
+
+// TestPlainKeyPackageOfAnotherUser: a provider that hands out somebody else's
+// KeyPackage, under the right name, does not get that person into the room.
+func TestPlainKeyPackageOfAnotherUser(t *testing.T) {
+	p := newPlainRoom(t)
+	p.connect(p.alice, p.ben)
+	var bens *protocol.KeyMaterialResponse
+	p.b.set(func(g *gateway) {
+		g.handOut = func(_ *protocol.KeyMaterialRequest, answer *protocol.KeyMaterialResponse) { bens = answer }
+	})
+	if err := p.a.client.Kick(t.Context(), p.alice, p.room, p.bob); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.a.client.Invite(t.Context(), p.alice, p.room, p.ben); err != nil {
+		t.Fatal(err)
+	}
+	p.b.set(func(g *gateway) {
+		g.handOut = func(_ *protocol.KeyMaterialRequest, answer *protocol.KeyMaterialResponse) {
+			answer.Clients[0].KeyPackage = bens.Clients[0].KeyPackage
+		}
+	})
+	if err := p.a.client.Invite(t.Context(), p.alice, p.room, p.bob); !errors.Is(err, keymaterial.ErrOtherPerson) {
+		t.Errorf("the KeyPackage of another user: %v", err)
+	}
+}
+
+// TestPeerWithoutProfile: with a provider that has no minimal-metadata rooms there are
+// plain rooms only. It has no connections either, and decides itself who may be added.
+func TestPeerWithoutProfile(t *testing.T) {
+	w := newWorld(t, "a.example", "b.example")
+	a, b := w.gateways["a.example"], w.gateways["b.example"]
+	alice, bob := a.person("alice", "Alice"), b.person("bob", "Bob")
+	b.set(func(g *gateway) { g.noProfile = true })
+	room, failed, err := a.client.CreateRoom(t.Context(), alice, client.RoomOptions{}, []mimi.URI{bob})
+	if err != nil || !errors.Is(failed[bob], client.ErrNotConnected) {
+		t.Errorf("Bob is added to a minimal-metadata room: %v, %v", err, failed[bob])
+	}
+	_, failed, err = a.client.CreateRoom(t.Context(), alice, client.RoomOptions{Plain: true}, []mimi.URI{bob})
+	if refused, ok := errors.AsType[*protocol.KeyMaterialError](failed[bob]); err != nil || !ok || refused.Code != protocol.KeyMaterialNoConsent {
+		t.Errorf("his provider was not asked: %v, %v", err, failed[bob])
+	}
+	if _, err := a.client.MakeLink(t.Context(), alice, room, client.LinkOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNotInPlainRooms: what plain rooms do not have is refused with a reason.
+func TestNotInPlainRooms(t *testing.T) {
+	p := newPlainRoom(t)
+	if _, err := p.a.client.MakeLink(t.Context(), p.alice, p.room, client.LinkOptions{}); !errors.Is(err, client.ErrPlainRoom) {
+		t.Errorf("a join link: %v", err)
+	}
+	if err := p.a.client.Loosen(t.Context(), p.alice, p.room, identity.RequireAdmins); !errors.Is(err, client.ErrPlainRoom) {
+		t.Errorf("another policy: %v", err)
+	}
+	if err := p.a.client.Identify(t.Context(), p.alice, p.room); err != nil {
+		t.Errorf("showing who one is, where everybody sees it: %v", err)
 	}
 }

@@ -41,18 +41,24 @@ func TestCornerCertificateRenewal(t *testing.T) {
 // settled waits until no certificate in the rooms of a couple is about to end.
 func (c *couple) settled() {
 	c.t.Helper()
+	c.renewed(c.direct, c.group)
+}
+
+// renewed waits until no certificate in these rooms is about to end.
+func (w *world) renewed(rooms ...mimi.URI) {
+	w.t.Helper()
 	limit := time.After(time.Minute)
 	n := 0
 	for {
 		fresh := true
-		for _, g := range c.gateways {
-			for _, room := range []mimi.URI{c.direct, c.group} {
-				members, err := g.stores.Client.Members(c.t.Context(), room)
+		for _, g := range w.gateways {
+			for _, room := range rooms {
+				members, err := g.stores.Client.Members(w.t.Context(), room)
 				if err != nil {
-					c.t.Fatal(err)
+					w.t.Fatal(err)
 				}
 				for _, m := range members {
-					fresh = fresh && m.NotAfter.Sub(c.clock.Now()) > 14*24*time.Hour
+					fresh = fresh && m.NotAfter.Sub(w.clock.Now()) > 14*24*time.Hour
 				}
 			}
 		}
@@ -61,13 +67,13 @@ func (c *couple) settled() {
 		}
 		select {
 		case <-limit:
-			c.t.Fatal("the credentials were not renewed")
+			w.t.Fatal("the credentials were not renewed")
 		case <-time.After(time.Millisecond):
-			c.clock.Advance(time.Second)
+			w.clock.Advance(time.Second)
 			// Maintenance may have come just before a renewal was due, and comes again
 			// in a day.
 			if n++; n%2000 == 0 {
-				c.clock.Advance(12 * time.Hour)
+				w.clock.Advance(12 * time.Hour)
 			}
 		}
 	}

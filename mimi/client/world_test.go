@@ -58,6 +58,11 @@ type gateway struct {
 	// informed is called when the gateway is about to get a GroupInfo.
 	informed func()
 	hooks
+	// handOut changes what the gateway hands out for plain rooms.
+	handOut func(*protocol.KeyMaterialRequest, *protocol.KeyMaterialResponse)
+	// noProfile makes the gateway one that has no minimal-metadata rooms, as far as its
+	// directory says.
+	noProfile bool
 	// limits, faults and noPlainRooms are those of the next start.
 	noPlainRooms bool
 	limits       client.Limits
@@ -375,8 +380,14 @@ func (n network) UserKeyMaterial(ctx context.Context, req *protocol.KeyMaterialR
 	if err != nil {
 		return nil, err
 	}
+	var handOut func(*protocol.KeyMaterialRequest, *protocol.KeyMaterialResponse)
+	n.g.w.gateways[req.TargetUser.Domain].set(func(g *gateway) { handOut = g.handOut })
 	return exchange(req, func(req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error) {
-		return g.client.UserKeyMaterial(ctx, n.g.domain, req)
+		answer, err := g.client.UserKeyMaterial(ctx, n.g.domain, req)
+		if err == nil && handOut != nil {
+			handOut(req, answer)
+		}
+		return answer, err
 	})
 }
 
@@ -405,7 +416,13 @@ func (n network) Directory(_ context.Context, domain string) (*protocol.Director
 	if other := n.g.otherCA(domain); other != nil {
 		ca = other
 	}
-	return &protocol.Directory{IdentityCA: ca, Profile: &protocol.Profile{KeyMaterialKeys: keys}}, nil
+	d := &protocol.Directory{IdentityCA: ca, Profile: &protocol.Profile{KeyMaterialKeys: keys}}
+	n.g.w.gateways[domain].set(func(g *gateway) {
+		if g.noProfile {
+			d.Profile = nil
+		}
+	})
+	return d, nil
 }
 
 func (n network) ConnectionPackage(ctx context.Context, user mimi.URI) ([]byte, error) {

@@ -99,6 +99,71 @@ func FuzzParseFanout(f *testing.F) {
 	})
 }
 
+func FuzzParsePlainFanout(f *testing.F) {
+	one := protocoltest.Fanout().Message
+	body, err := protocol.MarshalPlainFanout(&one, &one)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if got, err := protocol.ParsePlainFanout(body); err != nil || len(got) != 2 {
+		f.Fatalf("seed is refused: %d messages, %v", len(got), err)
+	}
+	f.Add(body)
+	f.Add(marshal(f, &one))
+	f.Add(body[1:]) // refused
+	f.Fuzz(func(t *testing.T, b []byte) {
+		messages, err := protocol.ParsePlainFanout(b)
+		if err != nil {
+			if !errors.Is(err, protocol.ErrMalformed) {
+				t.Fatalf("an error without identity: %v", err)
+			}
+			t.Skip(err)
+		}
+		again, err := protocol.MarshalPlainFanout(messages...)
+		if err != nil || !bytes.Equal(again, b) {
+			t.Errorf("parsing and encoding changed the body: %v", err)
+		}
+		first, err := protocol.FirstFanout(b)
+		if err != nil || !bytes.Equal(marshal(t, first), marshal(t, messages[0])) {
+			t.Errorf("the first message is another one: %v", err)
+		}
+	})
+}
+
+// TestFanoutOfBothKinds: a body is that of one kind of rooms, both begin with a
+// FanoutMessage, and nothing else is a body.
+func TestFanoutOfBothKinds(t *testing.T) {
+	minimal := protocoltest.Fanout()
+	sealed, err := protocol.MarshalFanout(&minimal, &minimal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := protocol.MarshalPlainFanout(&minimal.Message, &minimal.Message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range [][]byte{sealed, plain} {
+		if err := protocol.CheckFanout(body); err != nil {
+			t.Error(err)
+		}
+		first, err := protocol.FirstFanout(body)
+		if err != nil || !bytes.Equal(marshal(t, first), marshal(t, &minimal.Message)) {
+			t.Errorf("the first message is another one: %v", err)
+		}
+		for _, bad := range [][]byte{nil, body[1:], body[:len(body)-1], append(bytes.Clone(body), 0)} {
+			if err := protocol.CheckFanout(bad); !errors.Is(err, protocol.ErrMalformed) {
+				t.Errorf("%d of %d octets: %v", len(bad), len(body), err)
+			}
+		}
+	}
+	if _, err := protocol.ParseFanout(plain); !errors.Is(err, protocol.ErrMalformed) {
+		t.Errorf("a body for a plain room is taken for another: %v", err)
+	}
+	if _, err := protocol.ParsePlainFanout(sealed); !errors.Is(err, protocol.ErrMalformed) {
+		t.Errorf("a body with targets is taken for one of a plain room: %v", err)
+	}
+}
+
 // Each case is a message with one octet or field against a rule.
 func TestDecodersRefuse(t *testing.T) {
 	sampled := func(name string) protocoltest.Sample {

@@ -271,6 +271,72 @@ func TestKeyMaterialComesThroughTheHub(t *testing.T) {
 	}
 }
 
+// TestUserKeyMaterialComesThroughTheHub: it is the same for plain rooms.
+func TestUserKeyMaterialComesThroughTheHub(t *testing.T) {
+	l := start(t, nil)
+	c := l.client(t, l.ca.Issue(from))
+	for _, x := range []struct {
+		room, target string
+		asked        string
+	}{
+		{self, "other.example", "RelayUserKeyMaterial"},
+		{self, self, "RelayUserKeyMaterial"},
+		{from, self, "UserKeyMaterial"},
+		{from, from, ""},
+		{"other.example", self, ""},
+	} {
+		var req protocol.KeyMaterialRequest
+		if err := wire.Unmarshal(sampled(t, "KeyMaterialRequest/room"), &req); err != nil {
+			t.Fatal(err)
+		}
+		req.Room.Domain, req.TargetUser.Domain = x.room, x.target
+		body, err := wire.Marshal(&req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := len(l.asked())
+		r := send(t, c, request{path: path(t, protocol.EndpointKeyMaterial, req.TargetUser.String()), body: body})
+		if x.asked == "" {
+			r.expect(t, 403, protocol.CodeWrongHub)
+		} else if r.status != 200 {
+			t.Errorf("room at %s, target %s: %d", x.room, x.target, r.status)
+		}
+		if asked := strings.Join(l.asked()[before:], ""); asked != strings.TrimSpace(x.asked+" "+from) && x.asked != "" || x.asked == "" && asked != "" {
+			t.Errorf("room at %s, target %s: asked %q", x.room, x.target, asked)
+		}
+	}
+	// Without a room nobody has given their consent.
+	var req protocol.KeyMaterialRequest
+	if err := wire.Unmarshal(sampled(t, "KeyMaterialRequest/room"), &req); err != nil {
+		t.Fatal(err)
+	}
+	req.Room = mimi.URI{}
+	body, err := wire.Marshal(&req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := len(l.asked())
+	r := send(t, c, request{path: path(t, protocol.EndpointKeyMaterial, req.TargetUser.String()), body: body})
+	var answer protocol.KeyMaterialResponse
+	if err := wire.Unmarshal(r.body, &answer); err != nil || answer.Status != protocol.KeyMaterialNoConsent || len(l.asked()) != before {
+		t.Errorf("the answer is %+v: %v", answer, err)
+	}
+}
+
+// TestNotifyOfAPlainRoom: the body for a plain room, without targets, is stored as it
+// is.
+func TestNotifyOfAPlainRoom(t *testing.T) {
+	l := start(t, nil)
+	c := l.client(t, l.ca.Issue(from))
+	body := sampled(t, "FanoutMessage/welcome")
+	if r := send(t, c, request{path: path(t, protocol.EndpointNotify, foreignRoom), body: body}); r.status != http.StatusCreated {
+		t.Errorf("status %d", r.status)
+	}
+	if len(l.bodies) != 1 || !bytes.Equal(l.bodies[0], body) {
+		t.Error("the inbox does not see the octets that were sent")
+	}
+}
+
 func TestRepeatedNotifyIsAcceptedAgain(t *testing.T) {
 	l := start(t, nil)
 	c := l.client(t, l.ca.Issue(from))

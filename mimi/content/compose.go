@@ -5,6 +5,8 @@ import (
 	"io"
 	"log/slog"
 	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 )
 
 // An Author makes the messages of one user in one room.
@@ -75,10 +77,10 @@ func Receive(data []byte, origin Origin, limits Limits) (Received, error) {
 		return Received{}, err
 	}
 	if m.SenderURI != "" && m.SenderURI != origin.Sender.String() {
-		return Received{}, fmt.Errorf("%w: extension 1, the sender", ErrOrigin)
+		return Received{}, mimi.Refuse("content-claimed-sender", fmt.Errorf("%w: extension 1, the sender", ErrOrigin))
 	}
 	if m.RoomURI != "" && m.RoomURI != origin.Room.String() {
-		return Received{}, fmt.Errorf("%w: extension 2, the room", ErrOrigin)
+		return Received{}, mimi.Refuse("content-claimed-room", fmt.Errorf("%w: extension 2, the room", ErrOrigin))
 	}
 	return Received{origin.MessageID(data, m.Salt), origin, m}, nil
 }

@@ -166,12 +166,14 @@ func (f *CommitFacts) checkJoinPSK() error {
 	if len(f.JoinPSKs) != 1 {
 		return mimi.Refuse("join-psk-count", fmt.Errorf("%w: an external Commit with %d PSKs, where one is needed", ErrAddAAD, len(f.JoinPSKs)))
 	}
-	g, ok := ParseJoinPSKID(f.JoinPSKs[0])
-	if !ok {
-		return mimi.Refuse("join-psk-kind", fmt.Errorf("%w: the PSK of an external Commit is no join PSK", ErrAddAAD))
-	}
-	if g != f.Newest {
-		return mimi.Refuse("join-psk-generation", fmt.Errorf("%w: join PSK of %d, newest is %d", ErrNotNewest, g, f.Newest))
+	for _, id := range f.JoinPSKs {
+		g, ok := ParseJoinPSKID(id)
+		if !ok {
+			return mimi.Refuse("join-psk-kind", fmt.Errorf("%w: the PSK of an external Commit is no join PSK", ErrAddAAD))
+		}
+		if g != f.Newest {
+			return mimi.Refuse("join-psk-generation", fmt.Errorf("%w: join PSK of %d, newest is %d", ErrNotNewest, g, f.Newest))
+		}
 	}
 	return nil
 }

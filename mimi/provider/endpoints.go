@@ -343,10 +343,10 @@ func (s *Server) keyMaterialAnonymous(ctx context.Context, c call) (answer, erro
 	switch {
 	case req.Room.Domain == s.cfg.Domain:
 		sealed, err = s.cfg.Hub.RelayKeyMaterial(ctx, c.from, req)
-	case req.Room.Domain == c.from && req.Target.Domain == s.cfg.Domain:
-		sealed, err = s.cfg.KeyMaterial.KeyMaterial(ctx, c.from, req)
-	default:
+	case req.Room.Domain != c.from || req.Target.Domain != s.cfg.Domain:
 		err = mimi.Refuse("key-material-hub", errWrongHub)
+	default:
+		sealed, err = s.cfg.KeyMaterial.KeyMaterial(ctx, c.from, req)
 	}
 	if err != nil {
 		return answer{}, err

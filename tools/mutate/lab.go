@@ -20,7 +20,7 @@ import (
 // refusing are the packages with checks that mimi-lab attack removes.
 var refusing = []string{
 	"mimi/identity", "mimi/mmr", "mimi/connection", "mimi/keymaterial", "mimi/protocol", "mimi/hub", "mimi/client", "mimi/provider",
-	"mimi/room", "mimi/mls",
+	"mimi/content", "mimi/room", "mimi/mls",
 }
 
 // named are the packages that do not name their checks where they stand, because

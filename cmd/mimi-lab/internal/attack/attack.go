@@ -69,8 +69,10 @@ type Verdict struct {
 	Times   int
 	// Reached is what the attacker has reached; empty if nothing.
 	Reached string
-	// Next are other checks that have refused it.
+	// Next are other checks that have refused it, or what else has stopped it.
 	Next []string
+	// Crashed says that the gateway's code has panicked.
+	Crashed bool
 	// Err says that the attack could not be played, or what it has broken.
 	Err error
 }
@@ -89,14 +91,14 @@ func (a Attack) verdict(ctx context.Context, w *world) (v Verdict) {
 		if p := recover(); p != nil {
 			f, ok := p.(failure)
 			if !ok {
-				f = failure{fmt.Errorf("panic: %v", p)}
+				f, v.Crashed = failure{fmt.Errorf("panic: %v", p)}, true
 			}
 			v.Err = f.error
 		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
-	w.ctx = ctx
+	w.ctx, w.stopped = ctx, nil
 	defer w.victim.Tap.SetHand(nil)
 	defer w.evil.Tap.SetHand(nil)
 	before := w.victim.Refusals()
@@ -106,15 +108,17 @@ func (a Attack) verdict(ctx context.Context, w *world) (v Verdict) {
 		v.Reached = reached()
 		return v.Times > 0 || v.Reached != ""
 	}
-	w.until(patience, func() bool { return judged() || len(w.others(before, a.Check)) > 0 })
-	if !judged() { // another check was asked first; the last word may come later
+	w.until(patience, func() bool { return judged() || w.stopped != nil || len(w.others(before, a.Check)) > 0 })
+	if !judged() && w.stopped == nil { // another check was asked first; the last word may come later
 		w.until(lastWord, judged)
 	}
 	v.Refused = v.Times > 0
 	if v.Reached == "" {
 		v.Reached = reached()
 	}
-	v.Next = w.others(before, a.Check)
+	if v.Next = w.others(before, a.Check); len(v.Next) == 0 && w.stopped != nil {
+		v.Next = []string{w.stopped.Error()}
+	}
 	return v
 }
 

@@ -49,10 +49,8 @@ func gives(name, what, check, section string, bend func(w *world, d *packageDraf
 		w.answers(map[protocol.Endpoint]reply{
 			protocol.EndpointConnectionPackage: always(&protocol.ConnectionPackageResponse{Package: must(wire.Marshal(pkg))}),
 		})
-		if _, err := w.victim.Node.Client().Connect(w.ctx, w.alice, user); err == nil {
-			return once("Alice has sent her connection key to whoever made the package")
-		}
-		return once("")
+		_, err := w.victim.Node.Client().Connect(w.ctx, w.alice, user)
+		return w.unless(err, "Alice has sent her connection key to whoever made the package")
 	}}
 }
 

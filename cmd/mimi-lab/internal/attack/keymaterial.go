@@ -75,7 +75,7 @@ func relayAttacks() []Attack {
 			_, theirs := w.keys(w.mallory, w.alice)
 			f := w.fetch(w.room, im.tbs(w.mallory), im.credential(im.own[w.mallory]), im.key(w.mallory), w.victim.Domain, theirs.Token)
 			bend(w, im, f)
-			return granted(w.send(protocol.EndpointKeyMaterialAnonymous, "", w.request(f)), http.StatusOK, "the hub has relayed the request, and it was answered")
+			return w.granted(w.send(protocol.EndpointKeyMaterialAnonymous, "", w.request(f)), http.StatusOK, "the hub has relayed the request, and it was answered")
 		}}
 	}
 	return []Attack{
@@ -107,7 +107,7 @@ func fetchAttacks() []Attack {
 			_, theirs := w.keys(w.mallory, w.alice)
 			f := w.fetch(w.lair, im.tbs(w.mallory), im.credential(im.own[w.mallory]), im.key(w.mallory), w.victim.Domain, theirs.Token)
 			bend(w, im, f)
-			return granted(w.send(protocol.EndpointKeyMaterialAnonymous, "", w.request(f)), http.StatusOK, "a KeyPackage is handed out")
+			return w.granted(w.send(protocol.EndpointKeyMaterialAnonymous, "", w.request(f)), http.StatusOK, "a KeyPackage is handed out")
 		}}
 	}
 	return []Attack{
@@ -307,8 +307,5 @@ func (w *world) addsTo(uri, guest mimi.URI, give func(e *wiretap.Exchange, s *se
 		sealed := must(protocol.SealKeyMaterial(w.suite, content.ResponseKey, must(req.Hash()), s.answer))
 		return must(wire.Marshal(sealed)), true
 	}})
-	if err := w.victim.Node.Client().Invite(w.ctx, w.alice, uri, guest); err != nil {
-		return once("")
-	}
-	return once("Alice has added what she was given to the room")
+	return w.unless(w.victim.Node.Client().Invite(w.ctx, w.alice, uri, guest), "Alice has added what she was given to the room")
 }

@@ -23,7 +23,7 @@ func peerAttacks() []Attack {
 		return Attack{Name: name, What: what, Check: check, Section: "10", play: func(w *world) success {
 			body := must(wire.Marshal(&protocol.ConnectionPackageRequest{User: w.anna}))
 			a := w.postAs(protocol.EndpointConnectionPackage, "", body, func(e *wiretap.Exchange) { change(w, e) })
-			return granted(a, http.StatusOK, "the gateway answers whoever it is")
+			return w.granted(a, http.StatusOK, "the gateway answers whoever it is")
 		}}
 	}
 	return []Attack{
@@ -59,7 +59,7 @@ func fanOutAttacks() []Attack {
 				im := w.implant(w.room)
 				req := im.commit(w.mallory)
 				a := w.post(protocol.EndpointNotify, w.room.String(), w.fanOutBody(im, im.victimLeaf(), public(&req.ProposalOrCommit)))
-				return granted(a, http.StatusCreated, "the gateway takes the Commit for one of its own hub's")
+				return w.granted(a, http.StatusCreated, "the gateway takes the Commit for one of its own hub's")
 			},
 		},
 		{
@@ -73,7 +73,7 @@ func fanOutAttacks() []Attack {
 					panic(failure{errNoQueue})
 				}
 				body[i+1] = 'n'
-				return granted(w.post(protocol.EndpointNotify, w.lair.String(), body), http.StatusCreated, "the gateway takes it")
+				return w.granted(w.post(protocol.EndpointNotify, w.lair.String(), body), http.StatusCreated, "the gateway takes it")
 			},
 		},
 		sends("changed-membership-tag", "sends out a Commit that no member has sent", "mls-membership-tag", "8", func(w *world, im *implant) *protocol.FanoutMessage {
@@ -97,17 +97,19 @@ func fanOutAttacks() []Attack {
 			req.ProposalOrCommit.PublicMessage.Content.Epoch--
 			return public(&req.ProposalOrCommit)
 		}),
-		says("false-sender", "sends a message of Mallory's that claims to be Eve's", "content-origin", "10", func(w *world, im *implant) []byte {
-			return w.text(im, w.eve, "I am Eve")
+		says("false-sender", "sends a message of Mallory's that claims to be Eve's", "content-claimed-sender", "10", func(w *world, im *implant) []byte {
+			return w.text(im, im.uri, w.eve, "I am Eve")
 		}),
-		says("no-content", "sends a message that is none", "content-malformed", "10", func(*world, *implant) []byte { return []byte("not CBOR") }),
+		says("message-of-another-room", "sends a message of Mallory's that was written in another room", "content-claimed-room", "10", func(w *world, im *implant) []byte {
+			return w.text(im, w.lair, w.mallory, "as I said elsewhere")
+		}),
 		{
 			Name: "repeated-message", What: "sends a message of a member once more", Check: "mls-replay", Section: "8",
 			play: func(w *world) success {
 				im := w.implant(w.gather(w.evil, w.mallory, w.alice))
 				said := w.said(im.uri)
 				before := said()
-				m := &protocol.FanoutMessage{Accepted: time.Now(), Message: *im.protect(w.mallory, w.text(im, w.mallory, "once"))}
+				m := &protocol.FanoutMessage{Accepted: time.Now(), Message: *im.protect(w.mallory, w.text(im, im.uri, w.mallory, "once"))}
 				w.fanOut(im, m)
 				w.until(patience, func() bool { return said() > before })
 				m.Accepted = m.Accepted.Add(time.Second) // not the same body
@@ -140,9 +142,9 @@ func says(name, what, check, section string, data func(w *world, im *implant) []
 	}}
 }
 
-// text is a message that says who has sent it.
-func (w *world) text(im *implant, sender mimi.URI, text string) []byte {
-	author := content.Author{Origin: content.Origin{Sender: im.tbs(sender).UserPseudonym, Room: im.uri}, Random: w.random}
+// text is a message that says who has sent it, and in which room.
+func (w *world) text(im *implant, in, sender mimi.URI, text string) []byte {
+	author := content.Author{Origin: content.Origin{Sender: im.tbs(sender).UserPseudonym, Room: in}, Random: w.random}
 	return must(author.Compose(content.Text(content.PlainPart(text)))).Data
 }
 

@@ -2,6 +2,7 @@ package attack
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -141,6 +142,7 @@ func shownAttacks() []Attack {
 			if ask(w, w.implant(w.room)) != nil {
 				return once("the hub shows the room, its table and its tree")
 			}
+			w.stopped = errors.New("the hub shows nothing")
 			return once("")
 		}}
 	}
@@ -148,7 +150,7 @@ func shownAttacks() []Attack {
 		return Attack{Name: name, What: what, Check: check, Section: "10", play: func(w *world) success {
 			im := w.implant(w.room)
 			code := must(identity.NewJoinLink(w.room, w.random)).Code
-			return granted(ask(w, im, code), http.StatusCreated, "the hub takes the joining code")
+			return w.granted(ask(w, im, code), http.StatusCreated, "the hub takes the joining code")
 		}}
 	}
 	member := func(w *world, im *implant) *newcomer {
@@ -213,14 +215,14 @@ func leavingAttacks() []Attack {
 				target, im := w.pendingRemoval(w.alice)
 				n := w.newcomer(w.stranger(), mimi.URI{}, nil)
 				a := w.send(protocol.EndpointUpdate, target.String(), im.commit(w.mallory, add(n, false)))
-				return accepted(a, "somebody was let in whom Alice could recognise")
+				return w.accepted(a, "somebody was let in whom Alice could recognise")
 			},
 		},
 		{
 			Name: "commit-of-who-leaves", What: "commits as somebody whose removal is pending", Check: "update-departing", Section: "3",
 			play: func(w *world) success {
 				target, im := w.pendingRemoval(w.eve)
-				return accepted(w.send(protocol.EndpointUpdate, target.String(), im.commit(w.eve)), "who is gone has changed the room")
+				return w.accepted(w.send(protocol.EndpointUpdate, target.String(), im.commit(w.eve)), "who is gone has changed the room")
 			},
 		},
 		{
@@ -241,9 +243,8 @@ func leavingAttacks() []Attack {
 }
 
 // accepted is the success of an update whose consequences nobody is there to see.
-func accepted(a answer, what string) success {
-	var resp protocol.UpdateRoomResponse
-	if a.status == http.StatusOK && wire.Unmarshal(a.body, &resp) == nil && resp.Code == protocol.UpdateSuccess {
+func (w *world) accepted(a answer, what string) success {
+	if w.taken(a) {
 		return once(what)
 	}
 	return once("")
@@ -278,10 +279,8 @@ func (w *world) pendingRemoval(also mimi.URI) (mimi.URI, *implant) {
 				req.MoreProposals = append(req.MoreProposals, mls.MLSMessage{PublicMessage: m})
 			}
 		}
-		var resp protocol.UpdateRoomResponse
-		a := w.send(protocol.EndpointUpdate, target.String(), req)
-		if a.status != http.StatusOK || wire.Unmarshal(a.body, &resp) != nil || resp.Code != protocol.UpdateSuccess {
-			panic(failure{errors.New("the hub has not taken the leave: " + resp.ErrorDescription)})
+		if !w.taken(w.send(protocol.EndpointUpdate, target.String(), req)) {
+			panic(failure{fmt.Errorf("the hub has not taken the leave: %w", w.stopped)})
 		}
 	}
 	return target, im

@@ -54,7 +54,7 @@ func RunRemoved(ctx context.Context, command func(ctx context.Context, name stri
 	results := make([]string, len(attacks))
 	var workers sync.WaitGroup
 	next := make(chan int)
-	for range 2 { // a world waits more than it works
+	for range 4 { // a world waits more than it works
 		workers.Go(func() {
 			for i := range next {
 				results[i] = removed(ctx, command, attacks[i])
@@ -123,6 +123,8 @@ func One(ctx context.Context, open Open, a Attack, out io.Writer) error {
 	defer os.Unsetenv(switchVariable)
 	v := a.verdict(ctx, w)
 	switch {
+	case v.Crashed:
+		fmt.Fprintln(out, crashes, "it:", v.Err)
 	case v.Reached != "":
 		fmt.Fprintln(out, succeeds, v.Reached)
 	case v.Err == nil && !v.Refused && len(v.Next) > 0:

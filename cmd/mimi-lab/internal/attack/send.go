@@ -2,10 +2,12 @@ package attack
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 
+	"github.com/mimi-gateway/mimi-gateway/cmd/internal/node"
 	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/wiretap"
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
@@ -18,13 +20,13 @@ type answer struct {
 	body   []byte
 }
 
-// code is the code of a problem document, or "".
-func (a answer) code() protocol.Code {
+// problem is the problem document as an error.
+func (a answer) problem() error {
 	var p protocol.Problem
 	if json.Unmarshal(a.body, &p) != nil {
-		return ""
+		return fmt.Errorf("status %d", a.status)
 	}
-	return p.Code
+	return fmt.Errorf("%d %s", a.status, p.Code)
 }
 
 // post sends a body to the victim with the attacker's certificate.
@@ -57,8 +59,7 @@ func (w *world) send(e protocol.Endpoint, value string, m wire.Message) answer {
 func (w *world) update(room mimi.URI, req *protocol.UpdateRequest) success {
 	before := w.epoch(w.victim, room)
 	a := w.send(protocol.EndpointUpdate, room.String(), req)
-	var resp protocol.UpdateRoomResponse
-	if a.status != http.StatusOK || wire.Unmarshal(a.body, &resp) != nil || resp.Code != protocol.UpdateSuccess {
+	if !w.taken(a) {
 		return once("")
 	}
 	if !req.IsCommit() {
@@ -72,10 +73,36 @@ func (w *world) update(room mimi.URI, req *protocol.UpdateRequest) success {
 	}
 }
 
+// taken reports whether an update was accepted.
+func (w *world) taken(a answer) bool {
+	var resp protocol.UpdateRoomResponse
+	switch {
+	case a.status != http.StatusOK:
+		w.stopped = a.problem()
+	case wire.Unmarshal(a.body, &resp) != nil:
+		w.stopped = errors.New("an answer that is none")
+	case resp.Code != protocol.UpdateSuccess:
+		w.stopped = fmt.Errorf("response code %d", resp.Code)
+	default:
+		return true
+	}
+	return false
+}
+
 // granted is the success of a request that is answered with a status.
-func granted(a answer, status int, what string) success {
+func (w *world) granted(a answer, status int, what string) success {
 	if a.status == status {
 		return once(what)
 	}
+	w.stopped = a.problem()
+	return once("")
+}
+
+// unless is the success of a call of somebody of the victim's.
+func (w *world) unless(err error, what string) success {
+	if err == nil {
+		return once(what)
+	}
+	w.stopped = errors.New(node.CheckOf(err))
 	return once("")
 }

@@ -142,10 +142,8 @@ func lures(name, what, check, section string, bend func(w *world, st *stage)) At
 			protocol.EndpointGroupInfo: w.show(st, uri, identity.WrapperKey{Key: d.request.WrapperKey}),
 			protocol.EndpointUpdate:    always(&protocol.UpdateRoomResponse{Accepted: time.Now().Truncate(time.Millisecond)}),
 		})
-		if _, err := w.victim.Node.Client().Accept(w.ctx, w.anna, asked.Request); err != nil {
-			return once("")
-		}
-		return once("Anna has joined the room and given her connection key")
+		_, err := w.victim.Node.Client().Accept(w.ctx, w.anna, asked.Request)
+		return w.unless(err, "Anna has joined the room and given her connection key")
 	}}
 }
 

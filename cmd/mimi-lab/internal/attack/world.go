@@ -60,6 +60,8 @@ type world struct {
 	// are in both.
 	room, lair mimi.URI
 	texts      int
+	// stopped is why the attack under way got no further, if its author was told.
+	stopped error
 }
 
 // failure ends an attack that cannot be played.

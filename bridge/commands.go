@@ -40,6 +40,11 @@ func (c *Connector) addCommands(proc *commands.Processor) {
 			Help: commands.HelpMeta{Section: commands.HelpSectionGeneral, Description: "Get the version of the gateway."},
 			Func: func(ce *commands.Event) { ce.Reply("%s", c.opts.Version) },
 		},
+		&commands.FullHandler{
+			Name: "anonymity",
+			Help: commands.HelpMeta{Section: commands.HelpSectionGeneral, Description: "Get how many people share the domain of your pseudonyms."},
+			Func: c.anonymity,
+		},
 		startChat,
 		chats("requests", "", "List who asks to talk to you.", c.listRequests),
 		chats("connections", "", "List whom you are connected with, and whom you have asked.", c.listConnections),

@@ -3,8 +3,10 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
+	"maunium.net/go/mautrix/bridgev2/commands"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/format"
 
@@ -24,6 +26,17 @@ type Disclosure struct {
 	OperatorCanRead bool `json:"operator_can_read"`
 	// EndToEndEncryption says how far Matrix's own encryption reaches.
 	EndToEndEncryption string `json:"end_to_end_encryption"`
+	// CanRead are who can read the messages: the operator, and the members of the
+	// room, each at a provider of their own.
+	CanRead []string `json:"can_read"`
+	// ActiveUsers are the people of the provider who were active in the last day,
+	// when the room was connected: a pseudonym hides a person among these at most.
+	// FewUsers says that these are too few to hide anybody.
+	ActiveUsers int  `json:"active_users"`
+	FewUsers    bool `json:"few_users"`
+	// DeletesCopies says that deleting a message deletes the copies of others: it
+	// does not.
+	DeletesCopies bool `json:"deletes_copies"`
 	// Plain says that the room is a plain one: providers see who is in it.
 	Plain bool `json:"plain,omitempty"`
 	// Body is the text of the notice.
@@ -32,7 +45,7 @@ type Disclosure struct {
 
 // disclosureText says what people must know before their first message
 // (docs/mmr-profile.md, section 9).
-func disclosureText(domain string, direct bool) string {
+func disclosureText(domain string, direct bool, crowd client.Crowd) string {
 	others := "The others in this room, wherever they are,"
 	if direct {
 		others = "The person whom you talk to"
@@ -42,8 +55,42 @@ func disclosureText(domain string, direct bool) string {
 		"End-to-end encryption ends at the gateway.\n" +
 		"* " + others + " can read the messages, and see your MIMI address and your display name. " +
 		"A provider that hosts the room, and is nobody's in it, sees neither: it sees a pseudonym at " + domain +
-		", and when something is sent.\n" +
+		", and when something is sent. So do the providers of the others.\n" +
+		"* " + crowdText(domain, crowd) + "\n" +
 		"* Deleting or editing a message here asks the others to do the same. It does not delete the copies that they have."
+}
+
+// crowdText says among how many people a pseudonym hides somebody, and what that
+// means.
+func crowdText(domain string, crowd client.Crowd) string {
+	text := "In the last day " + people(crowd.Day) + " of " + domain + " used this gateway. " +
+		"The domain of a pseudonym is visible, so it hides you among these at most."
+	if crowd.Small() {
+		text += " That is fewer than " + strconv.Itoa(crowd.Want) + ": whoever sees when something is sent may guess that it was you."
+	}
+	return text
+}
+
+func people(n int) string {
+	switch n {
+	case 0:
+		return "nobody"
+	case 1:
+		return "one person"
+	default:
+		return strconv.Itoa(n) + " people"
+	}
+}
+
+// anonymity says how many people share the domain of the provider: for everybody.
+func (c *Connector) anonymity(ce *commands.Event) {
+	crowd, err := c.backend.Engine.Crowd(ce.Ctx)
+	if err != nil {
+		ce.Log.Err(err).Msg("Failed to count people")
+		ce.Reply("%s", explain(err))
+		return
+	}
+	ce.Reply("%s In the last 30 days there were %d.", crowdText(c.opts.Config.Domain, crowd), crowd.Month)
 }
 
 // disclose puts notice and state event into a portal, once, before anything else
@@ -53,7 +100,11 @@ func (c *Connector) disclose(ctx context.Context, p *place) error {
 	if !ok || meta.Disclosed {
 		return nil
 	}
-	text := disclosureText(c.opts.Config.Domain, p.info.Kind == client.RoomConnection)
+	crowd, err := c.backend.Engine.Crowd(ctx)
+	if err != nil {
+		return fmt.Errorf("bridge: failed to count people for the disclosure: %w", err)
+	}
+	text := disclosureText(c.opts.Config.Domain, p.info.Kind == client.RoomConnection, crowd)
 	if p.info.Plain {
 		text = plainDisclosure(c.opts.Config.Domain)
 	}
@@ -62,6 +113,7 @@ func (c *Connector) disclose(ctx context.Context, p *place) error {
 	if c.opts.Config.Disclosure.StateEvent {
 		_, err := c.bridge.Bot.SendState(ctx, p.portal.MXID, DisclosureEvent, "", &event.Content{Parsed: &Disclosure{
 			Provider: c.opts.Config.Domain, OperatorCanRead: true, EndToEndEncryption: "to-gateway", Plain: p.info.Plain, Body: notice.Body,
+			CanRead: []string{"operator", "members"}, ActiveUsers: crowd.Day, FewUsers: crowd.Small(),
 		}}, time.Time{})
 		if err != nil {
 			return fmt.Errorf("bridge: failed to write the disclosure: %w", err)

@@ -28,6 +28,8 @@ type Accounts interface {
 	// [mimi.ErrHandle] if the localpart can't be an address.
 	Provision(ctx context.Context, localpart, name string) (mimi.URI, error)
 	SetName(ctx context.Context, account mimi.URI, name string) error
+	// Crowd counts them.
+	Crowd(ctx context.Context) (client.Crowd, error)
 }
 
 // Connections are whom people of this homeserver know at other providers.

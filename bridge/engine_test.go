@@ -48,6 +48,15 @@ type engine struct {
 	log []string
 	// fail is what calls of a name answer.
 	fail map[string]error
+	// crowd is how many people there are.
+	crowd client.Crowd
+}
+
+// Crowd implements [bridge.Accounts].
+func (e *engine) Crowd(context.Context) (client.Crowd, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.crowd, e.fail["Crowd"]
 }
 
 // sent is a message that the bridge has sent.

@@ -9,7 +9,6 @@ import (
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
-	"github.com/mimi-gateway/mimi-gateway/bridge"
 	"github.com/mimi-gateway/mimi-gateway/bridge/bridgetest"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 	"github.com/mimi-gateway/mimi-gateway/mimi/content"
@@ -34,22 +33,6 @@ func (w *world) last(room id.RoomID) *event.Event {
 		w.t.Fatal("the room is empty")
 	}
 	return timeline[len(timeline)-1]
-}
-
-func TestDisclosureIsFirst(t *testing.T) {
-	w := newWorld(t, options{})
-	room, people, portal := w.group()
-	w.says(room, people[1], textOf("hello"))
-	timeline := w.mx.Room(portal).Timeline
-	if first := timeline[0]; first.Sender != bridgetest.BotID || !strings.Contains(first.Content.AsMessage().Body, "End-to-end encryption ends at the gateway") {
-		t.Errorf("the first event is %q by %s", first.Content.AsMessage().Body, first.Sender)
-	}
-	if len(timeline) != 2 {
-		t.Errorf("there are %d events in the room", len(timeline))
-	}
-	if w.mx.Room(portal).State[bridge.DisclosureEvent.Type][""] == nil {
-		t.Error("there is no state event")
-	}
 }
 
 func TestMessagesToMatrix(t *testing.T) {

@@ -29,6 +29,10 @@ type Config struct {
 	// PlainRooms allows plain rooms, in which hub and providers see the real addresses
 	// of those who take part: to make them, and to be added to them.
 	PlainRooms bool `yaml:"plain_rooms"`
+	// SmallCrowd is how many people of this provider should be active a day: with
+	// fewer, a pseudonym does not hide who somebody is, and operator and people are
+	// told so.
+	SmallCrowd int `yaml:"small_crowd"`
 	// Limits bounds what others can make this process store and do.
 	Limits Limits `yaml:"limits"`
 	// Metrics describes the listener for Prometheus.
@@ -129,6 +133,7 @@ func Default() Config {
 		AutoProvision: AutoProvisionLocal,
 		KeyFile:       "mimi-gateway.key",
 		Disclosure:    Disclosure{Notice: true, StateEvent: true},
+		SmallCrowd:    20,
 		Limits: Limits{
 			RequestTimeout:     30 * time.Second,
 			PeerRequests:       16,

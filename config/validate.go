@@ -45,6 +45,9 @@ func (c *Config) Validate() error {
 		p.check("auto_provision", fmt.Sprintf("%q is none of local, allowed, off", string(c.AutoProvision)))
 	}
 	p.check("key_file", emptyProblem(c.KeyFile, "is where the key-encryption key is kept"))
+	if c.SmallCrowd <= 0 {
+		p.check("small_crowd", "must be greater than zero; remove the line for the default")
+	}
 	c.Limits.validate(&p)
 	if c.Metrics.Address != "" {
 		p.check("metrics.address", addressProblem(c.Metrics.Address))

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.mau.fi/util/dbutil"
 
@@ -62,6 +63,21 @@ func (c *Client) Account(ctx context.Context, user mimi.URI) (*client.Account, e
 func (c *Client) Accounts(ctx context.Context) ([]*client.Account, error) {
 	rows, err := c.t.db.Query(ctx, `SELECT `+accountColumns+` FROM mimi_account ORDER BY user_uri`)
 	return list("read accounts", c.scanAccount, rows, err)
+}
+
+// SetActive implements [client.Accounts].
+func (c *Client) SetActive(ctx context.Context, user mimi.URI, at time.Time) error {
+	return c.t.exec(ctx, "note an active account", `UPDATE mimi_account SET active = $2 WHERE user_uri = $1 AND active < $2`,
+		user.String(), at.UnixMilli())
+}
+
+// CountActive implements [client.Accounts].
+func (c *Client) CountActive(ctx context.Context, since time.Time) (n int, err error) {
+	err = c.t.db.QueryRow(ctx, `SELECT COUNT(*) FROM mimi_account WHERE active >= $1`, since.UnixMilli()).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("mapping: failed to count active accounts: %w", err)
+	}
+	return n, nil
 }
 
 func (c *Client) scanAccount(row dbutil.Scannable) (*client.Account, error) {

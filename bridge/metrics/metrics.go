@@ -27,6 +27,7 @@ type Metrics struct {
 	lastResort *prometheus.CounterVec
 	packages   *prometheus.GaugeVec
 	sets       *prometheus.GaugeVec
+	active     *prometheus.GaugeVec
 }
 
 // New returns a registry with the instruments of the gateway, of the Go
@@ -58,13 +59,17 @@ func New() *Metrics {
 			Name: "mimi_key_material_sets",
 			Help: "Sets of KeyPackages of all local users that are stored, at the last refill.",
 		}, []string{"kind"}),
+		active: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "mimi_active_users",
+			Help: "Local users who sent or were sent messages: in the last 24 hours with window=\"day\", in the last 30 days with window=\"month\". A pseudonym hides a user among these at most.",
+		}, []string{"window"}),
 	}
 	// Counters that are there before they count can be alerted on.
 	for _, use := range []string{"first", "again"} {
 		m.lastResort.WithLabelValues(use)
 	}
 	m.registry.MustRegister(
-		m.intakeStored, m.intakeHandled, m.refused, m.lastResort, m.packages, m.sets,
+		m.intakeStored, m.intakeHandled, m.refused, m.lastResort, m.packages, m.sets, m.active,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -102,4 +107,10 @@ func (m *Metrics) Stock(packages, sets keymaterial.Stock) {
 		gauge.WithLabelValues("single").Set(float64(stock.Single))
 		gauge.WithLabelValues("last_resort").Set(float64(stock.LastResort))
 	}
+}
+
+// Active implements [client.Metrics].
+func (m *Metrics) Active(crowd client.Crowd) {
+	m.active.WithLabelValues("day").Set(float64(crowd.Day))
+	m.active.WithLabelValues("month").Set(float64(crowd.Month))
 }

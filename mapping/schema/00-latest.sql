@@ -59,11 +59,14 @@ CREATE TABLE mimi_secret (
 	secret bytea
 );
 
--- The local users as MIMI clients (package client), and what they know.
+-- The local users as MIMI clients (package client), and what they know. active is
+-- the hour in which the user was last seen to send or to be sent something: no more
+-- is kept of it.
 CREATE TABLE mimi_account (
 	user_uri   TEXT NOT NULL PRIMARY KEY,
 	client_uri TEXT NOT NULL,
 	name       TEXT NOT NULL,
+	active     BIGINT NOT NULL DEFAULT 0,
 	secret     bytea
 );
 

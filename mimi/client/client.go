@@ -150,6 +150,9 @@ type Limits struct {
 	Packages int
 	// Uploads is how many KeyPackages an account may upload on one UTC day.
 	Uploads int
+	// Crowd is how many people of this provider should be active a day, so that a
+	// pseudonym hides who it is. If there are fewer, operator and people are told.
+	Crowd int
 	// Refill is how far schedule ticks are apart on average: what was handed out is
 	// replaced then.
 	Refill time.Duration
@@ -183,6 +186,7 @@ func DefaultLimits() Limits {
 		Packages:       5,
 		Uploads:        1000,
 		Refill:         6 * time.Hour,
+		Crowd:          20,
 	}
 }
 
@@ -198,6 +202,7 @@ type Client struct {
 	rooms     *cache.Cache[mimi.URI, room]
 	tokens    tokens
 	plainMade plainMade
+	presence  presence
 
 	inbox   *lanes
 	outbox  *lanes
@@ -247,7 +252,7 @@ func New(cfg Config) (*Client, error) {
 func (l *Limits) complete() {
 	d := DefaultLimits()
 	for have, def := range map[*int]int{
-		&l.Rooms: d.Rooms, &l.Attempts: d.Attempts, &l.ProfileMembers: d.ProfileMembers, &l.Sets: d.Sets,
+		&l.Rooms: d.Rooms, &l.Attempts: d.Attempts, &l.ProfileMembers: d.ProfileMembers, &l.Sets: d.Sets, &l.Crowd: d.Crowd,
 		&l.Requests: d.Requests, &l.AccountRooms: d.AccountRooms, &l.LastResort: d.LastResort, &l.Packages: d.Packages,
 		&l.Uploads: d.Uploads, &l.Links: d.Links, &l.Generations: d.Generations,
 	} {
@@ -290,6 +295,7 @@ func (c *Client) Start(ctx context.Context) error {
 	c.mu.Unlock()
 	c.planMaintenance()
 	c.planRefill(0)
+	c.spawn(c.countCrowd)
 	c.spawn(func(ctx context.Context) {
 		if err := c.renewLeaves(ctx); err != nil && ctx.Err() == nil {
 			c.cfg.Log.WarnContext(ctx, "could not renew credentials in rooms", "err", err)

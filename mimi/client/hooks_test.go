@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"crypto/rand"
+	"strings"
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
@@ -25,8 +26,18 @@ type hooks struct {
 	fetchings int
 	// lie changes what a hub shows to a joiner of this gateway.
 	lie func(*protocol.GroupInfoRatchetTreeTBE)
+	// warnings are the lines of the log that an operator should read.
+	warnings []string
 	// cas are identity CAs that this gateway is shown in the place of the true ones.
 	cas map[string]*identity.Authority
+}
+
+// Write takes in a line of the log.
+func (g *gateway) Write(line []byte) (int, error) {
+	if strings.Contains(string(line), "level=WARN") {
+		g.set(func(g *gateway) { g.warnings = append(g.warnings, string(line)) })
+	}
+	return len(line), nil
 }
 
 func (g *gateway) sends(req *protocol.UpdateRequest) {

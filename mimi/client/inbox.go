@@ -233,6 +233,7 @@ func (c *Client) received(ctx context.Context, r *room, m *mls.ApplicationMessag
 	case content.KindClosed:
 		return nil // the leave that follows says it all
 	}
+	c.heard(r, t)
 	for _, e := range c.cfg.Faults.messages(&Event{
 		Kind: EventMessage, Time: accepted, Room: r.uri(), Actor: c.personOf(r, member), Message: got.ID[:], Content: m.Data,
 	}) {

@@ -57,6 +57,7 @@ func (c *Client) Send(ctx context.Context, account, uri mimi.URI, source string,
 	if err != nil {
 		return Sent{}, err
 	}
+	c.active(ctx, account)
 	c.outbox.wake(uri)
 	accepted, err := c.awaitAccepted(ctx, uri, source)
 	return Sent{id, accepted}, err

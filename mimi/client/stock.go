@@ -23,8 +23,8 @@ const (
 	singleRefresh     = 24 * time.Hour
 )
 
-// Metrics is told what an operator has to see of key material. Nothing that it is
-// given says whose it is. Calls may be concurrent, and must not block.
+// Metrics is told what an operator has to see of key material and of how many
+// people there are. Nothing that it is given says who they are. Calls may be concurrent, and must not block.
 type Metrics interface {
 	// LastResort counts a set of KeyPackages of last resort that was handed out, and
 	// says how often that set was before.
@@ -32,6 +32,8 @@ type Metrics interface {
 	// Stock says how much is there to be handed out, of all accounts together:
 	// establishment packages, and sets of KeyPackages.
 	Stock(packages, sets keymaterial.Stock)
+	// Active says how many people of this provider there are, every hour.
+	Active(crowd Crowd)
 }
 
 // noMetrics is who nobody asks.
@@ -42,6 +44,9 @@ func (noMetrics) LastResort(uint64) {}
 
 // Stock implements [Metrics].
 func (noMetrics) Stock(_, _ keymaterial.Stock) {}
+
+// Active implements [Metrics].
+func (noMetrics) Active(Crowd) {}
 
 // lastResort is told by the provider that a set of last resort was handed out. The
 // next schedule tick replaces it.

@@ -64,6 +64,11 @@ type Accounts interface {
 	Account(ctx context.Context, user mimi.URI) (*Account, error)
 	// Accounts returns all, in the order of their URIs.
 	Accounts(ctx context.Context) ([]*Account, error)
+	// SetActive notes when an account was active last. An earlier time than the one
+	// that is noted changes nothing, nor does an account that is not there.
+	SetActive(ctx context.Context, user mimi.URI, at time.Time) error
+	// CountActive counts the accounts that were active at or after a time.
+	CountActive(ctx context.Context, since time.Time) (int, error)
 }
 
 // A ContactState says how far a connection has come. Zero is no state.

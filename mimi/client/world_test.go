@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -72,7 +73,11 @@ type gateway struct {
 	reused         []uint64
 	packages, sets keymaterial.Stock
 	ticks          int
+	crowd          client.Crowd
 }
+
+// Active implements [client.Metrics].
+func (g *gateway) Active(crowd client.Crowd) { g.set(func(g *gateway) { g.crowd = crowd }) }
 
 // LastResort implements [client.Metrics].
 func (g *gateway) LastResort(before uint64) {
@@ -113,7 +118,7 @@ func newWorld(t *testing.T, domains ...string) *world {
 // start makes hub and client on the gateway's stores, as after a restart.
 func (g *gateway) start() {
 	g.w.t.Helper()
-	log := slog.New(slog.NewTextHandler(testLog{g.w.t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("gateway", g.domain)
+	log := slog.New(slog.NewTextHandler(io.MultiWriter(testLog{g.w.t}, g), &slog.HandlerOptions{Level: slog.LevelDebug})).With("gateway", g.domain)
 	s, err := suite.Lookup(suite.X25519AES128)
 	if err != nil {
 		g.w.t.Fatal(err)

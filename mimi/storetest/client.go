@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
@@ -99,6 +100,28 @@ func accountsSuite(t *testing.T, open func(*testing.T) client.Store) {
 			other.Secret = nil
 			do(t, s.PutAccount(t.Context(), other))
 			get(s.Account(t.Context(), user("alice")))(t, other)
+		},
+		// Who was active is counted from the latest time that was noted, which a
+		// replaced account keeps.
+		"Active": func(t *testing.T, s client.Store) {
+			count := func(since time.Time, want int) {
+				t.Helper()
+				if n, err := s.CountActive(t.Context(), since); err != nil || n != want {
+					t.Errorf("%d were active since %v, %v; want %d", n, since, err, want)
+				}
+			}
+			do(t, s.SetActive(t.Context(), user("nobody"), kept))
+			do(t, s.PutAccount(t.Context(), account("alice")))
+			do(t, s.PutAccount(t.Context(), account("anna")))
+			count(time.UnixMilli(1), 0)
+			do(t, s.SetActive(t.Context(), user("alice"), kept))
+			do(t, s.SetActive(t.Context(), user("anna"), kept.Add(time.Hour)))
+			do(t, s.SetActive(t.Context(), user("anna"), kept))
+			do(t, s.PutAccount(t.Context(), account("anna")))
+			count(kept, 2)
+			count(kept.Add(time.Millisecond), 1)
+			count(kept.Add(time.Hour), 1)
+			count(kept.Add(2*time.Hour), 0)
 		},
 		// A replaced account keeps what refers to it.
 		"ReplacingDeletesNothing": func(t *testing.T, s client.Store) {

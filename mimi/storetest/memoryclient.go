@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
@@ -33,6 +34,7 @@ func NewClient() *ClientStore {
 type clientState struct {
 	secrets  table[string, []byte]
 	accounts table[mimi.URI, client.Account]
+	active   table[mimi.URI, int64] // milliseconds since 1970
 	contacts table[string, client.Contact]
 	requests table[[32]byte, client.Request]
 	rooms    table[mimi.URI, client.Room]
@@ -70,6 +72,7 @@ type (
 func (s *clientState) disown() {
 	s.secrets.disown()
 	s.accounts.disown()
+	s.active.disown()
 	s.contacts.disown()
 	s.requests.disown()
 	s.rooms.disown()
@@ -184,6 +187,25 @@ func (c *ClientStore) Account(ctx context.Context, user mimi.URI) (*client.Accou
 // Accounts implements [client.Accounts].
 func (c *ClientStore) Accounts(ctx context.Context) ([]*client.Account, error) {
 	return many(ctx, c, accounts, always, func(a, b client.Account) int { return compareURIs(a.User, b.User) }, cloneAccount)
+}
+
+// SetActive implements [client.Accounts].
+func (c *ClientStore) SetActive(ctx context.Context, user mimi.URI, at time.Time) error {
+	return c.m.write(ctx, func(s *clientState) error {
+		if last, _ := s.active.get(user); s.needAccount(user) == nil && last < at.UnixMilli() {
+			s.active.put(user, at.UnixMilli())
+		}
+		return nil
+	})
+}
+
+// CountActive implements [client.Accounts].
+func (c *ClientStore) CountActive(ctx context.Context, since time.Time) (n int, err error) {
+	err = c.m.read(ctx, func(s *clientState) error {
+		n = len(s.active.list(func(at int64) bool { return at >= since.UnixMilli() }, cmp.Compare[int64], func(at int64) int64 { return at }))
+		return nil
+	})
+	return n, err
 }
 
 // PutContact implements [client.Contacts].

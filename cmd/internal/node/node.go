@@ -100,7 +100,7 @@ func New(cfg Config) (*Node, error) {
 		Limits: client.Limits{
 			Users: uint32(cfg.Settings.Limits.RoomParticipants), AccountRooms: cfg.Settings.Limits.RoomsPerUser, //nolint:gosec // validated
 			Requests: cfg.Settings.Limits.ConnectionRequests, Sets: cfg.Settings.Limits.KeyPackageSets,
-			Uploads: cfg.Settings.Limits.KeyPackageUploads, Packages: cfg.Settings.Limits.ConnectionPackages,
+			Crowd: cfg.Settings.SmallCrowd, Uploads: cfg.Settings.Limits.KeyPackageUploads, Packages: cfg.Settings.Limits.ConnectionPackages,
 		},
 	}); err != nil {
 		return nil, err

@@ -69,6 +69,7 @@ CREATE TABLE mimi_account (
 	active     BIGINT NOT NULL DEFAULT 0,
 	secret     bytea
 );
+CREATE INDEX mimi_account_active_idx ON mimi_account (active);
 
 CREATE TABLE mimi_contact (
 	id      TEXT     NOT NULL PRIMARY KEY,

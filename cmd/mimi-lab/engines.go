@@ -56,8 +56,9 @@ type engines struct {
 	log  *wiretap.Log
 }
 
-// newEngines starts engines. The caller must call close, even after an error.
-func newEngines(ctx context.Context, names []string, faults client.Faults) (*engines, error) {
+// newEngines starts engines, with the default settings unless they are changed. The
+// caller must call close, even after an error.
+func newEngines(ctx context.Context, names []string, faults client.Faults, change ...func(*config.Config)) (*engines, error) {
 	w := &engines{log: &wiretap.Log{}}
 	var err error
 	if w.dir, err = scratchDir(); err != nil {
@@ -72,6 +73,9 @@ func newEngines(ctx context.Context, names []string, faults client.Faults) (*eng
 		e := &engine{
 			name: name, domain: "mimi." + name + ".localhost", dir: filepath.Join(w.dir, name), people: map[string]string{},
 			faults: faults, grown: make(chan struct{}), refusals: map[string]int{}, settings: config.Default(),
+		}
+		for _, f := range change {
+			f(&e.settings)
 		}
 		w.all = append(w.all, e)
 		if err := e.prepare(ctx, authority); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/expect"
 	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/scan"
 	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/transcript"
+	"github.com/mimi-gateway/mimi-gateway/config"
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 	"github.com/mimi-gateway/mimi-gateway/mimi/content"
@@ -41,7 +42,7 @@ func playEngines(ctx context.Context, opts *demoOptions, out io.Writer) (err err
 	if err != nil {
 		return err
 	}
-	w, err := newEngines(ctx, []string{"alpha", "beta"}, faults)
+	w, err := newEngines(ctx, []string{"alpha", "beta"}, faults, func(settings *config.Config) { settings.PlainRooms = true })
 	defer w.close()
 	if err != nil {
 		return err
@@ -61,7 +62,7 @@ func playEngines(ctx context.Context, opts *demoOptions, out io.Writer) (err err
 
 func (s *engineStory) play(ctx context.Context) error {
 	for _, chapter := range []func(context.Context) error{
-		s.connect, s.talk, s.gather, s.everyoneTalks, s.part, s.crash, s.decline, s.hubView,
+		s.connect, s.talk, s.gather, s.everyoneTalks, s.part, s.crash, s.decline, s.hubView, s.plainRoom,
 	} {
 		if err := chapter(ctx); err != nil {
 			return err

@@ -3,8 +3,12 @@ package mapping_test
 import (
 	"context"
 	"errors"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"go.mau.fi/util/dbutil"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
@@ -89,3 +93,48 @@ func TestTransactionSpansStores(t *testing.T) {
 }
 
 var errStop = errors.New("stop")
+
+// TestKeyMaterialJoinsToNoAccount: no column of the tables of key material names an
+// account, or anything that a table which does has too, except pseudonyms, which
+// members of a room learn by opening links. A further column needs a thought, and
+// then a line here.
+func TestKeyMaterialJoinsToNoAccount(t *testing.T) {
+	db := openDB(t, filepath.Join(emptyIn(t), "gw.db"))
+	for table, want := range map[string]string{
+		"mimi_key_package": "token set_uri slot suite key_package last_resort not_after reused",
+		"mimi_key_token":   "token registration",
+		"mimi_key_private": "ref not_after secret",
+		"mimi_nonce":       "hash until",
+		"mimi_allowance":   "account day issued secret",
+	} {
+		columns := column(t, db, "SELECT name FROM pragma_table_info($1) ORDER BY cid", table)
+		if got := strings.Join(columns, " "); got != want {
+			t.Errorf("%s has the columns %s, want %s", table, got, want)
+		}
+		if keys := column(t, db, `SELECT "table" FROM pragma_foreign_key_list($1)`, table); len(keys) > 0 {
+			t.Errorf("%s refers to %v", table, keys)
+		}
+	}
+	for _, name := range []string{"token", "registration", "ref"} {
+		tables := column(t, db, `
+			SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c
+			WHERE m.type = 'table' AND c.name = $1 AND m.name LIKE 'mimi_%' AND m.name NOT LIKE 'mimi_key_%' ORDER BY m.name`, name)
+		// Package and request references are hashes of other things.
+		if got := strings.Join(tables, " "); got != map[string]string{"ref": "mimi_package mimi_request mimi_request_room"}[name] {
+			t.Errorf("a column %s is in %s as well", name, got)
+		}
+	}
+}
+
+// column returns the only column of a query.
+func column(t *testing.T, db *dbutil.Database, query string, args ...any) []string {
+	t.Helper()
+	rows, err := db.Query(t.Context(), query, args...)
+	values, err := dbutil.ConvertRowFn[string](func(row dbutil.Scannable) (s string, err error) {
+		return s, row.Scan(&s)
+	}).NewRowIter(rows, err).AsList()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return values
+}

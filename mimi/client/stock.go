@@ -121,7 +121,11 @@ func connected(contacts []*Contact) map[mimi.URI]bool {
 // stockWallet gets an account upload tokens before it needs them, so that the
 // moment in which they are issued is not that of an upload.
 func (c *Client) stockWallet(ctx context.Context, account mimi.URI) error {
-	err := c.withWallet(ctx, account, func(ctx context.Context, w *keymaterial.Wallet) error {
+	w, err := c.wallet(ctx, account)
+	if err != nil || w.Len(c.cfg.Clock.Now()) >= walletBatch {
+		return err
+	}
+	err = c.withWallet(ctx, account, func(ctx context.Context, w *keymaterial.Wallet) error {
 		return c.fillWallet(ctx, account, w, walletBatch)
 	})
 	return ignore(err, keymaterial.ErrQuota)
@@ -130,32 +134,42 @@ func (c *Client) stockWallet(ctx context.Context, account mimi.URI) error {
 // stockPackages gives an account as many establishment packages as it should have,
 // and deletes what nobody was given in time.
 func (c *Client) stockPackages(ctx context.Context, user mimi.URI) error {
-	horizon := identity.HandOutHorizon(c.cfg.Clock.Now())
+	missing, err := c.missingPackages(ctx, user)
+	if err != nil || missing == (keymaterial.Stock{}) {
+		return err
+	}
 	return c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
-		if err := c.cfg.Packages.DropUnasked(ctx, user, horizon); err != nil {
+		missing, err := c.missingPackages(ctx, user)
+		if err != nil {
 			return err
 		}
-		for _, kind := range []struct {
-			lastResort bool
-			want       int
-			refresh    time.Duration
-		}{{true, 1, lastResortRefresh}, {false, c.cfg.Limits.Packages, singleRefresh}} {
-			single, last, err := c.cfg.Packages.CountPackages(ctx, user, c.cfg.Suite.ID(), horizon.Add(kind.refresh))
-			if err != nil {
-				return err
-			}
-			have := single
-			if kind.lastResort {
-				have = last
-			}
-			for range kind.want - have {
-				if err := c.newPackage(ctx, user, kind.lastResort); err != nil {
+		if err := c.cfg.Packages.DropUnasked(ctx, user, identity.HandOutHorizon(c.cfg.Clock.Now())); err != nil {
+			return err
+		}
+		for lastResort, n := range map[bool]int{false: missing.Single, true: missing.LastResort} {
+			for range n {
+				if err := c.newPackage(ctx, user, lastResort); err != nil {
 					return err
 				}
 			}
 		}
 		return nil
 	})
+}
+
+// missingPackages counts the establishment packages that an account should have and
+// has not, or not for long.
+func (c *Client) missingPackages(ctx context.Context, user mimi.URI) (missing keymaterial.Stock, err error) {
+	count := func(refresh time.Duration) (single, last int) {
+		if err == nil {
+			horizon := identity.HandOutHorizon(c.cfg.Clock.Now()).Add(refresh)
+			single, last, err = c.cfg.Packages.CountPackages(ctx, user, c.cfg.Suite.ID(), horizon)
+		}
+		return single, last
+	}
+	single, _ := count(singleRefresh)
+	_, last := count(lastResortRefresh)
+	return keymaterial.Stock{Single: max(0, c.cfg.Limits.Packages-single), LastResort: max(0, 1-last)}, err
 }
 
 // packageStock counts the establishment packages of an account that can be handed
@@ -169,26 +183,14 @@ func (c *Client) packageStock(ctx context.Context, user mimi.URI) (s keymaterial
 // returns how many there are then. Only who is connected has any. Sets that are used
 // once are made when they are fetched; what is kept are those of last resort.
 func (c *Client) stockContact(ctx context.Context, owner tokenOwner) (stock keymaterial.Stock, err error) {
-	return stock, c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
-		contact, secret, err := c.contact(ctx, owner.account, owner.peer)
-		if errors.Is(err, ErrNotFound) {
-			return nil
-		} else if err != nil {
+	secret, held, plan, err := c.planContact(ctx, owner)
+	if err != nil || plan.Empty() {
+		return count(held), err
+	}
+	err = c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		if secret, held, plan, err = c.planContact(ctx, owner); err != nil {
 			return err
 		}
-		if contact.State != ContactConnected || secret.Ours == nil {
-			return nil
-		}
-		token := keymaterial.HashToken(secret.Ours.Token)
-		held, err := c.cfg.KeyPackages.Holdings(ctx, token)
-		if err != nil {
-			return err
-		}
-		horizon := identity.HandOutHorizon(c.cfg.Clock.Now())
-		plan := keymaterial.NewPlan(keymaterial.PlanConfig{
-			Held: held, Slots: ownSlots, Own: ownSlot, Want: keymaterial.Stock{LastResort: c.cfg.Limits.LastResort},
-			Usable: horizon, Fresh: horizon.Add(lastResortRefresh),
-		})
 		if err := c.upload(ctx, owner, secret, plan); err != nil {
 			return fmt.Errorf("key material of last resort: %w", err)
 		}
@@ -198,10 +200,34 @@ func (c *Client) stockContact(ctx context.Context, owner tokenOwner) (stock keym
 		}); err != nil {
 			return err
 		}
-		held, err = c.cfg.KeyPackages.Holdings(ctx, token)
-		stock = count(held)
+		_, held, _, err = c.planContact(ctx, owner)
 		return err
 	})
+	return count(held), err
+}
+
+// planContact returns what is stored for a contact, and what has to be done about
+// it: nothing, if there is no such contact or it is not connected.
+func (c *Client) planContact(ctx context.Context, owner tokenOwner) (*contactSecret, []keymaterial.Holding, keymaterial.Plan, error) {
+	none := keymaterial.Plan{}
+	contact, secret, err := c.contact(ctx, owner.account, owner.peer)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil, none, nil
+	} else if err != nil {
+		return nil, nil, none, err
+	}
+	if contact.State != ContactConnected || secret.Ours == nil {
+		return nil, nil, none, nil
+	}
+	held, err := c.cfg.KeyPackages.Holdings(ctx, keymaterial.HashToken(secret.Ours.Token))
+	if err != nil {
+		return nil, nil, none, err
+	}
+	horizon := identity.HandOutHorizon(c.cfg.Clock.Now())
+	return secret, held, keymaterial.NewPlan(keymaterial.PlanConfig{
+		Held: held, Slots: ownSlots, Own: ownSlot, Want: keymaterial.Stock{LastResort: c.cfg.Limits.LastResort},
+		Usable: horizon, Fresh: horizon.Add(lastResortRefresh),
+	}), nil
 }
 
 // count counts sets of one KeyPackage each.

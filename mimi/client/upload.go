@@ -155,24 +155,34 @@ func (c *Client) payment(ctx context.Context, account mimi.URI, n int) (tokens [
 // withWallet runs f on the unspent tokens of an account, and stores them again.
 func (c *Client) withWallet(ctx context.Context, account mimi.URI, f func(ctx context.Context, w *keymaterial.Wallet) error) error {
 	return c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
-		var w keymaterial.Wallet
-		b, err := c.cfg.Allowances.Wallet(ctx, account)
-		if err == nil && b != nil {
-			err = wire.Unmarshal(b, &w)
-		}
+		w, err := c.wallet(ctx, account)
 		if err != nil {
-			return fmt.Errorf("client: upload tokens: %w", err)
+			return err
 		}
 		// Also what was issued before the quota was used up is kept: it was counted.
-		done := f(ctx, &w)
+		done := f(ctx, w)
 		if done != nil && !errors.Is(done, keymaterial.ErrQuota) {
 			return done
 		}
-		if b, err = wire.Marshal(&w); err != nil {
+		b, err := wire.Marshal(w)
+		if err != nil {
 			return err
 		}
 		return errors.Join(done, c.cfg.Allowances.PutWallet(ctx, account, b))
 	})
+}
+
+// wallet reads the unspent tokens of an account.
+func (c *Client) wallet(ctx context.Context, account mimi.URI) (*keymaterial.Wallet, error) {
+	w := &keymaterial.Wallet{}
+	b, err := c.cfg.Allowances.Wallet(ctx, account)
+	if err == nil && b != nil {
+		err = wire.Unmarshal(b, w)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("client: upload tokens: %w", err)
+	}
+	return w, nil
 }
 
 // fillWallet gets tokens until there are n, in batches, but at the end of a day's

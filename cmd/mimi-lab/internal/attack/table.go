@@ -84,6 +84,8 @@ func entryAttacks() []Attack {
 	own := plain(func(d *draft) { d.entries = append(d.entries, d.entries[len(d.entries)-1]) })
 	return []Attack{
 		commits("extra-entries", "brings more entries than Adds and the own leaf", "entry-count", "3", adds(), own, own),
+		commits("dropped-entry", "leaves out the entry of one of two Adds", "entry-count", "3", adds(), adds(),
+			plain(func(d *draft) { d.entries = d.entries[:1] })),
 		commits("empty-add-aad", "sends an AddAAD without entries", "add-aad-empty", "3", plain(func(d *draft) { d.emptyAAD = true })),
 		commits("no-own-entry", "takes a new credential and leaves the entry of the old one in the table", "own-entry-missing", "3", func(w *world) bend {
 			return func(d *draft) {
@@ -100,21 +102,9 @@ func entryAttacks() []Attack {
 			})),
 		commits("absent-entry", "adds somebody whom nobody can identify, where the policy is all", "entry-required", "6", adds(),
 			lastEntry(func(*identity.EncryptedIdentityLinkKey) *identity.EncryptedIdentityLinkKey { return nil })),
-		{
-			Name: "permuted-entries", What: "exchanges the entries of two Adds, which a hub cannot see",
-			Check: "entry-opens", Section: "8", play: func(w *world) success {
-				target := w.gather(w.victim, w.alice, w.mallory)
-				before := w.victim.Count(w.arrivals(target))
-				req := w.implant(target).commit(w.mallory, adds()(w), adds()(w), func(d *draft) { slices.Reverse(d.entries) })
-				w.update(target, req)
-				return func() string {
-					if w.victim.Count(w.arrivals(target)) >= before+2 {
-						return "Alice is shown both, by name"
-					}
-					return ""
-				}
-			},
-		},
+		hidden("permuted-entries", "exchanges the entries of two Adds, which a hub cannot see", "entry-opens", "8", func(w *world, _ *implant) []bend {
+			return []bend{adds()(w), adds()(w), func(d *draft) { slices.Reverse(d.entries) }}
+		}),
 		commits("sibling-proof-of-a-member", "puts what belongs into external Commits into its own", "joiners-component", "3",
 			plain(func(d *draft) { d.safe = mls.SafeAAD{{ID: identity.ComponentSiblingProof, Data: []byte{0}}} })),
 		commits("name-of-another-generation", "encrypts the room's name under a generation that nobody has", "metadata-generation", "3",
@@ -126,10 +116,30 @@ func entryAttacks() []Attack {
 	}
 }
 
-// arrivals counts people who came into a room and whom Alice knows by name.
+// hidden is an attack that a hub cannot see: Mallory brings people in under names
+// that are not theirs. It is played in a room of its own, in which nothing is sent
+// any more afterwards, since somebody in it is not verified.
+func hidden(name, what, check, section string, bends func(w *world, im *implant) []bend) Attack {
+	return Attack{Name: name, What: what, Check: check, Section: section, play: func(w *world) success {
+		target := w.gather(w.victim, w.alice, w.mallory, w.eve)
+		before := w.victim.Count(w.arrivals(target))
+		im := w.implant(target)
+		w.update(target, im.commit(w.mallory, bends(w, im)...))
+		return func() string {
+			if w.victim.Count(w.arrivals(target)) > before {
+				return "Alice is shown a name that is not theirs"
+			}
+			return ""
+		}
+	}}
+}
+
+// arrivals counts events that tell Alice of people who came into a room, all of them
+// by name.
 func (w *world) arrivals(uri mimi.URI) func(*client.Event) bool {
 	return func(e *client.Event) bool {
-		return e.Kind == client.EventMembers && e.Room == uri && slices.ContainsFunc(e.Added, func(p client.Person) bool { return !p.User.IsZero() })
+		return e.Kind == client.EventMembers && e.Room == uri && len(e.Added) > 0 &&
+			!slices.ContainsFunc(e.Added, func(p client.Person) bool { return p.User.IsZero() })
 	}
 }
 
@@ -154,6 +164,12 @@ func leafAttacks() []Attack {
 		}),
 		takeOver("take-over-of-a-colleague", "adds a leaf of its own under Eve's user pseudonym", func(w *world, im *implant) *identity.PseudonymousCredentialTBS {
 			return im.tbs(w.eve)
+		}),
+		hidden("two-people", "adds a leaf under its own pseudonym that is somebody else's", "pseudonym-two-people", "1", func(w *world, im *implant) []bend {
+			return []bend{add(w.newcomer(w.stranger(), im.tbs(w.mallory).UserPseudonym, nil), true)}
+		}),
+		hidden("two-pseudonyms", "comes a second time, under another pseudonym", "person-two-pseudonyms", "1", func(w *world, _ *implant) []bend {
+			return []bend{add(w.newcomer(w.mallory, mimi.URI{}, nil), false)}
 		}),
 		commits("taken-client-pseudonym", "adds somebody under a client pseudonym that is in the room", "client-pseudonym-taken", "1", func(w *world) bend {
 			return func(d *draft) {
@@ -320,17 +336,22 @@ func removesEve(w *world) bend { return func(d *draft) { remove(d.im.own[w.eve])
 // refused.
 func inLair(name, what, check, section string, bends ...func(w *world) bend) Attack {
 	return Attack{Name: name, What: what, Check: check, Section: section, play: func(w *world) success {
-		im := w.implant(w.lair)
-		before := w.epoch(w.victim, w.lair)
-		req := im.commit(w.mallory, each(w, bends)...)
-		w.fanOut(im, &protocol.FanoutMessage{Accepted: time.Now(), Message: req.ProposalOrCommit})
-		return func() string {
-			if w.epoch(w.victim, w.lair) > before {
-				return "Alice follows the Commit"
-			}
-			return ""
-		}
+		return w.sendsOut(w.lair, each(w, bends)...)
 	}}
+}
+
+// sendsOut lets Mallory's hub send Alice a Commit of Mallory's.
+func (w *world) sendsOut(uri mimi.URI, bends ...bend) success {
+	im := w.implant(uri)
+	before := w.epoch(w.victim, uri)
+	req := im.commit(w.mallory, bends...)
+	w.fanOut(im, &protocol.FanoutMessage{Accepted: time.Now(), Message: req.ProposalOrCommit})
+	return func() string {
+		if w.epoch(w.victim, uri) > before {
+			return "Alice follows the Commit"
+		}
+		return ""
+	}
 }
 
 // fanOut sends messages to Alice, as the hub of a room.
@@ -373,6 +394,17 @@ func policyAttacks() []Attack {
 		raw("nobody", "allows nobody in the room", "policy-users", 1, 0, 1, 0, 0, 0, 0, 0),
 		inLair("no-policy", "removes the policy, so that no rule is left", "policy-missing", "6",
 			plain(propose(&mls.AppDataUpdate{Component: identity.ComponentPolicy, Operation: mls.AppDataUpdateRemove}))),
+		{
+			Name: "tightened", What: "asks for identities in a room that people have entered without", Check: "policy-tightened", Section: "6",
+			play: func(w *world) success {
+				target := w.gatherWith(client.RoomOptions{Name: "a room", Requirement: identity.RequireNone}, w.evil, w.mallory, w.alice)
+				return w.sendsOut(target, func(d *draft) {
+					next := d.im.room().Policy()
+					next.Requirement = identity.RequireAll
+					propose(update(identity.ComponentPolicy, must(wire.Marshal(&next))))(d)
+				})
+			},
+		},
 		policy("too-many", "lowers max_users below those who are there", "max-users", func(p *identity.MinimalMetadataPolicy) { p.MaxUsers = 2 }),
 	}
 }

@@ -51,6 +51,8 @@ func (c *Connector) addCommands(proc *commands.Processor) {
 		chats(commandAccept, "[_address_]", "Accept a request to talk to you.", c.acceptCommand),
 		chats(commandDecline, "[_address_]", "Decline a request to talk to you. Nobody is told.", c.declineCommand),
 	)
+	c.addLinkCommands(proc)
+	c.addPolicyCommands(proc)
 }
 
 func (c *Connector) startChat(ce *commands.Event, login *Client) {

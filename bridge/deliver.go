@@ -77,6 +77,10 @@ func (c *Connector) deliver(ctx context.Context, e *client.Event) error {
 		return c.invited(ctx, e)
 	case client.EventMembers, client.EventRoom:
 		return c.changed(ctx, e)
+	case client.EventJoined:
+		return c.joinedByLink(ctx, e)
+	case client.EventPolicy:
+		return c.policyChanged(ctx, e)
 	case client.EventGone:
 		return c.gone(ctx, e)
 	case client.EventMessage:
@@ -115,9 +119,15 @@ func (c *Connector) invited(ctx context.Context, e *client.Event) error {
 		c.log.InfoContext(ctx, "somebody who has no login was added to a group, and leaves", "room", e.Room)
 		return ignore(c.backend.Engine.Leave(ctx, e.Account, e.Room), client.ErrNotMember)
 	}
-	return c.inPortal(ctx, info, func(ctx context.Context, p *place) error {
+	if err := c.inPortal(ctx, info, func(ctx context.Context, p *place) error {
 		return c.settle(ctx, p, e.Actor, false, e.Account)
-	})
+	}); err != nil {
+		return err
+	}
+	if text := choiceText(e); text != "" {
+		return c.tell(ctx, e, e.Account, text)
+	}
+	return nil
 }
 
 // ignore returns nil in place of certain errors.
@@ -168,7 +178,7 @@ func (c *Connector) linked(ctx context.Context, room mimi.URI, p client.Person) 
 	if err != nil {
 		return err
 	}
-	return c.nameGhost(ctx, g, p.User, toldName(g))
+	return c.nameGhost(ctx, g, p, toldName(g))
 }
 
 // gone removes a person from the Matrix room of a room that they are no member of
@@ -234,6 +244,13 @@ func (c *Connector) alert(ctx context.Context, e *client.Event) error {
 		about = e.Actor.User
 	}
 	text := reason(e.Reason, about)
+	if e.Reason == client.ReasonLinkDied {
+		name := "a room without a name"
+		if e.Name != "" {
+			name = "“" + e.Name + "”"
+		}
+		text = strings.ReplaceAll(reasons[e.Reason], "%s", name)
+	}
 	if e.Room.IsZero() || !e.Account.IsZero() {
 		return c.tell(ctx, e, e.Account, text)
 	}

@@ -198,6 +198,7 @@ func (e *engine) CreateRoom(_ context.Context, account mimi.URI, opts client.Roo
 	}
 	info := e.newRoom(client.RoomGroup, opts.Name)
 	info.Plain = opts.Plain
+	info.Topic, info.Requirement = opts.Topic, opts.Requirement
 	e.add(info, account, true, client.LeafJoined)
 	failed := map[mimi.URI]error{}
 	for _, u := range invite {
@@ -262,7 +263,7 @@ func (e *engine) without(room, u mimi.URI) bool {
 		return false
 	}
 	n := len(info.Members)
-	info.Members = slices.DeleteFunc(slices.Clone(info.Members), func(m client.RoomMember) bool { return m.User == u })
+	info.Members = slices.DeleteFunc(slices.Clone(info.Members), func(m client.RoomMember) bool { return m.User == u || m.User.IsZero() && m.Pseudonym == u })
 	return len(info.Members) < n
 }
 
@@ -324,6 +325,19 @@ func (e *engine) Join(_ context.Context, account, room mimi.URI) error {
 		}
 	}
 	return client.ErrNotMember
+}
+
+func (e *engine) RoomsOf(_ context.Context, account mimi.URI) (out []*client.Leaf, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for room, info := range e.rooms {
+		for _, m := range info.Members {
+			if m.User == account {
+				out = append(out, &client.Leaf{Room: room, Account: account, State: m.State})
+			}
+		}
+	}
+	return out, nil
 }
 
 func (e *engine) JoinPseudonymously(ctx context.Context, account, room mimi.URI) error {

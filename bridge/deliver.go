@@ -75,7 +75,7 @@ func (c *Connector) deliver(ctx context.Context, e *client.Event) error {
 		return c.tell(ctx, e, e.Account, reason(e.Reason, e.Peer))
 	case client.EventInvited:
 		return c.invited(ctx, e)
-	case client.EventMembers, client.EventRoom:
+	case client.EventMembers, client.EventRoom, client.EventOpened:
 		return c.changed(ctx, e)
 	case client.EventJoined:
 		return c.joinedByLink(ctx, e)
@@ -239,11 +239,7 @@ func (c *Connector) putOut(ctx context.Context, portal *bridgev2.Portal, e *clie
 // alert tells people of something that needs their attention: in the room, if it
 // is one's, and otherwise in the chat with the bot.
 func (c *Connector) alert(ctx context.Context, e *client.Event) error {
-	about := e.Peer
-	if about.IsZero() {
-		about = e.Actor.User
-	}
-	text := reason(e.Reason, about)
+	text := alertText(e)
 	if e.Reason == client.ReasonLinkDied {
 		name := "a room without a name"
 		if e.Name != "" {

@@ -57,6 +57,8 @@ type Rooms interface {
 	RoomsOf(ctx context.Context, account mimi.URI) ([]*client.Leaf, error)
 	Rename(ctx context.Context, account, room mimi.URI, name string) error
 	Room(ctx context.Context, room mimi.URI) (*client.RoomInfo, error)
+	Unverified(ctx context.Context, account, room mimi.URI) ([]client.UnverifiedMember, error)
+	SendAnyway(ctx context.Context, account, room mimi.URI, leaves int) error
 }
 
 // Links let people enter rooms without being added.

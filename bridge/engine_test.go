@@ -47,7 +47,8 @@ type engine struct {
 	// log is what was asked for, in order.
 	log []string
 	// fail is what calls of a name answer.
-	fail map[string]error
+	fail       map[string]error
+	unverified []client.UnverifiedMember
 	// crowd is how many people there are.
 	crowd client.Crowd
 }
@@ -463,6 +464,28 @@ func (e *engine) Room(_ context.Context, room mimi.URI) (*client.RoomInfo, error
 	out := *info
 	out.Members = slices.Clone(info.Members)
 	return &out, nil
+}
+
+func (e *engine) Unverified(_ context.Context, account, room mimi.URI) ([]client.UnverifiedMember, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.unverified), e.call("Unverified", account, room)
+}
+
+// SendAnyway accepts all who are unverified.
+func (e *engine) SendAnyway(_ context.Context, account, room mimi.URI, leaves int) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("SendAnyway", account, room, leaves); err != nil {
+		return err
+	}
+	if leaves != len(e.unverified) {
+		return &client.QuarantineError{Leaves: len(e.unverified)}
+	}
+	for i := range e.unverified {
+		e.unverified[i].Accepted = true
+	}
+	return nil
 }
 
 // Send sends a message once for each source, and fails as the test says.

@@ -60,7 +60,7 @@ var explanations = []explanation{
 	{client.ErrDenied, "The rules of this room do not allow it to you.", "Ask one of its administrators.", false},
 	{client.ErrBusy, "The room is changing at the moment.", "Try again.", true},
 	{client.ErrLost, "The gateway has lost track of this room.", "A member has to remove you and add you again.", false},
-	{client.ErrQuarantine, "This room has members whose identity could not be verified, so nothing is sent to it.", "Ask who added them to remove them.", false},
+	{client.ErrQuarantine, "This room has members whose identity could not be verified, so nothing is sent to it.", "Say `send-anyway` in the room to see who it is, and to send all the same.", false},
 	{
 		protocol.ErrNoProfile, "The other provider does not offer chats under pseudonyms.",
 		"Only a plain group can be shared with its people, where your administrator allows those: `create-group plain`.", false,
@@ -124,6 +124,9 @@ func explain(err error) explanation {
 	if e, ok := explainKeyMaterial(err); ok {
 		return e
 	}
+	if e, ok := explainQuarantine(err); ok {
+		return e
+	}
 	for _, e := range explanations {
 		if errors.Is(err, e.cause) {
 			e.cause = err
@@ -163,7 +166,7 @@ var reasons = map[client.Reason]string{
 	client.ReasonLinkDied:    "Your links to %s do not work any more: somebody has left it, or was removed. `link` makes a new one, in its room.",
 	client.ReasonLinkFailed:  "You are not in the room that you wanted to enter with a link: its provider did not answer in time, and the room has changed since. Say `join` with the link again.",
 	client.ReasonRoomGone:    "The room of your request to %s does not exist any more. You can send `start-chat` again.",
-	client.ReasonQuarantine:  "The identity of a member whom %s brought could not be verified. Nothing is sent to this room until they are removed.",
+	client.ReasonQuarantine:  "The identity of a member whom %s brought could not be verified. Ask them what happened. Nothing is sent to this room until that member is removed, or you say `send-anyway`.",
 	client.ReasonIdentityCA:  "The provider of %s uses other keys for the identities of its people than before. Ask them in another way whether that is right, before you trust what you read.",
 	client.ReasonResync:      "The gateway lost track of this room, and joined it anew. Messages may be missing.",
 	client.ReasonLost:        "The gateway lost track of this room, and cannot come back by itself. A member has to remove you and add you again.",

@@ -82,7 +82,7 @@ var imports = map[string][]string{
 	"cmd/mimi-gateway":  {"..."},
 	"cmd/internal/node": {"mimi/...", "mapping", "config"},
 	"cmd/mimi-lab": {
-		"mimi/...", "mapping", "config", "cmd/internal/...", "cmd/mimi-lab/...", "maunium.net/go/mautrix", "go.mau.fi/util", "golang.org/x/sync",
+		"mimi/...", "bridge/...", "github.com/rs/zerolog", "mapping", "config", "cmd/internal/...", "cmd/mimi-lab/...", "maunium.net/go/mautrix", "go.mau.fi/util", "golang.org/x/sync",
 	},
 	"cmd/mimi-lab/internal/attack": {
 		"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/room", "mimi/identity", "mimi/connection", "mimi/keymaterial", "mimi/mmr",
@@ -99,6 +99,9 @@ var imports = map[string][]string{
 	"cmd/mimi-lab/internal/pki":          {},
 	"cmd/mimi-lab/internal/process":      {},
 	"cmd/mimi-lab/internal/scan":         {},
+	"cmd/mimi-lab/internal/privacy": {
+		"mimi/...", "cmd/mimi-lab/internal/attack", "cmd/mimi-lab/internal/scan", "cmd/mimi-lab/internal/wiretap", "maunium.net/go/mautrix",
+	},
 	"cmd/mimi-lab/internal/wiretap":      {},
 	"cmd/mimi-lab/internal/synapse":      {"cmd/mimi-lab/internal/process", "gopkg.in/yaml.v3"},
 	"cmd/mimi-lab/internal/transcript":   {},

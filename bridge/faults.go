@@ -6,3 +6,5 @@ package bridge
 type Faults struct{}
 
 func (Faults) stays() bool { return false }
+
+func (Faults) undisclosed() bool { return false }

@@ -20,9 +20,6 @@ import (
 // attackLimit is how long all attacks may take together.
 const attackLimit = 20 * time.Minute
 
-// manyChecks is on how many checks attacks have to succeed that are removed.
-const manyChecks = 60
-
 // runAttack plays the active attacks against a running gateway.
 func runAttack(ctx context.Context, args []string, stdout io.Writer) error {
 	set := flag.NewFlagSet("attack", flag.ContinueOnError)
@@ -59,20 +56,18 @@ func runAttack(ctx context.Context, args []string, stdout io.Writer) error {
 		if err != nil {
 			return err
 		}
-		atLeast := 0
-		if set.Arg(0) == "all" && only == "" {
-			atLeast = manyChecks
-		}
 		return attack.RunRemoved(ctx, func(ctx context.Context, name string) *exec.Cmd {
 			return exec.CommandContext(ctx, self, "attack", "--removed", "--one", name, "all") //nolint:gosec // ourselves
-		}, attacks, atLeast, stdout)
+		}, attacks, stdout)
 	}
 	return attack.Run(ctx, openPair, attacks, stdout)
 }
 
 // openPair starts two engines: the victim and the attacker.
-func openPair(ctx context.Context) (*attack.Pair, error) {
-	w, err := newEngines(ctx, []string{"victim", "evil"}, client.Faults{})
+func openPair(ctx context.Context) (*attack.Pair, error) { return openPairWith(ctx, client.Faults{}) }
+
+func openPairWith(ctx context.Context, faults client.Faults) (*attack.Pair, error) {
+	w, err := newEngines(ctx, []string{"victim", "evil"}, faults)
 	if err != nil {
 		w.close()
 		return nil, err

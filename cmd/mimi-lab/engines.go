@@ -24,6 +24,8 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mapping"
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
+	"github.com/mimi-gateway/mimi-gateway/mimi/hub"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
 )
 
 // An engine is the MIMI side of a gateway, with a database and HTTPS, and a stand-in
@@ -40,7 +42,12 @@ type engine struct {
 	claim    *mapping.Claimed
 	db       *dbutil.Database
 	store    *mapping.Store
-	node     *node.Node
+	// groups hosts the groups of this engine's people, if it is not the engine itself.
+	groups    *engine
+	hubFaults hub.Faults
+	// matrix is set for an engine with a homeserver.
+	matrix *homeserver
+	node   *node.Node
 
 	mu       sync.Mutex
 	events   []*client.Event
@@ -56,9 +63,9 @@ type engines struct {
 	log  *wiretap.Log
 }
 
-// newEngines starts engines, with the default settings unless they are changed. The
+// newEngines starts engines, in this order, after changes of how they will be. The
 // caller must call close, even after an error.
-func newEngines(ctx context.Context, names []string, faults client.Faults, change ...func(*config.Config)) (*engines, error) {
+func newEngines(ctx context.Context, names []string, faults client.Faults, changes ...func(*engines)) (*engines, error) {
 	w := &engines{log: &wiretap.Log{}}
 	var err error
 	if w.dir, err = scratchDir(); err != nil {
@@ -74,9 +81,6 @@ func newEngines(ctx context.Context, names []string, faults client.Faults, chang
 			name: name, domain: "mimi." + name + ".localhost", dir: filepath.Join(w.dir, name), people: map[string]string{},
 			faults: faults, grown: make(chan struct{}), refusals: map[string]int{}, settings: config.Default(),
 		}
-		for _, f := range change {
-			f(&e.settings)
-		}
 		w.all = append(w.all, e)
 		if err := e.prepare(ctx, authority); err != nil {
 			return w, err
@@ -88,12 +92,22 @@ func newEngines(ctx context.Context, names []string, faults client.Faults, chang
 	if err := w.tap(ctx, authority, certificates); err != nil {
 		return w, err
 	}
+	for _, change := range changes {
+		change(w)
+	}
 	for _, e := range w.all {
 		if err := e.start(ctx); err != nil {
 			return w, err
 		}
 	}
 	return w, nil
+}
+
+// plainRooms lets all engines make plain rooms.
+func plainRooms(w *engines) {
+	for _, e := range w.all {
+		e.settings.PlainRooms = true
+	}
 }
 
 // tap puts a tap in front of every engine, and tells the others to go there.
@@ -180,13 +194,25 @@ func (e *engine) start(ctx context.Context) error {
 	if e.store, err = mapping.Open(ctx, e.db, keys); err != nil {
 		return err
 	}
-	if e.node, err = node.New(node.Config{
-		Settings: e.settings, Store: e.store, People: e, Sink: e, Clock: mimi.SystemClock{}, Log: e.log, Faults: e.faults,
-		Refused: e.refused,
-	}); err != nil {
+	if e.matrix != nil {
+		return e.matrix.start(ctx, e, e.store)
+	}
+	if e.node, err = e.newNode(e.store, e, e); err != nil {
 		return err
 	}
 	return e.node.StartOn(ctx, e.listener)
+}
+
+// newNode makes the node of an engine with this Matrix side.
+func (e *engine) newNode(store *mapping.Store, people client.People, sink client.Sink) (*node.Node, error) {
+	cfg := node.Config{
+		Settings: e.settings, Store: store, People: people, Sink: sink, Clock: mimi.SystemClock{}, Log: e.log, Faults: e.faults,
+		HubFaults: e.hubFaults, Refused: e.refused,
+	}
+	if e.groups != nil {
+		cfg.GroupHub = guestHub{e.groups.node.Hub(), e.domain}
+	}
+	return node.New(cfg)
 }
 
 // stop ends the node and closes the database.
@@ -194,9 +220,14 @@ func (e *engine) stop() error {
 	if e.node == nil {
 		return nil
 	}
-	e.node.Stop()
+	var err error
+	if e.matrix != nil {
+		err = e.matrix.stop()
+	} else {
+		e.node.Stop()
+	}
 	e.node = nil
-	return errors.Join(e.db.Close(), e.claim.Release())
+	return errors.Join(err, e.db.Close(), e.claim.Release())
 }
 
 // restart stops and starts the engine at the same address.
@@ -271,4 +302,15 @@ func (e *engine) refused(check string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.refusals[check]++
+}
+
+// A guestHub makes rooms for the users of a provider with another hub.
+type guestHub struct {
+	*hub.Hub
+	domain string
+}
+
+// Create implements [client.OwnHub].
+func (g guestHub) Create(ctx context.Context, c *mmr.Creation) error {
+	return g.CreateFor(ctx, g.domain, c)
 }

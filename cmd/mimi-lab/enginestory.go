@@ -10,7 +10,6 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/expect"
 	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/scan"
 	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/transcript"
-	"github.com/mimi-gateway/mimi-gateway/config"
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 	"github.com/mimi-gateway/mimi-gateway/mimi/content"
@@ -42,7 +41,7 @@ func playEngines(ctx context.Context, opts *demoOptions, out io.Writer) (err err
 	if err != nil {
 		return err
 	}
-	w, err := newEngines(ctx, []string{"alpha", "beta"}, faults, func(settings *config.Config) { settings.PlainRooms = true })
+	w, err := newEngines(ctx, []string{"alpha", "beta"}, faults, plainRooms)
 	defer w.close()
 	if err != nil {
 		return err
@@ -62,7 +61,7 @@ func playEngines(ctx context.Context, opts *demoOptions, out io.Writer) (err err
 
 func (s *engineStory) play(ctx context.Context) error {
 	for _, chapter := range []func(context.Context) error{
-		s.connect, s.talk, s.gather, s.everyoneTalks, s.part, s.crash, s.decline, s.link, s.hubView, s.plainRoom,
+		s.connect, s.talk, s.gather, s.everyoneTalks, s.part, s.crash, s.decline, s.hubView, s.plainRoom,
 	} {
 		if err := chapter(ctx); err != nil {
 			return err

@@ -3,6 +3,7 @@
 //
 //	mimi-lab demo        plays the story of the README
 //	mimi-lab attack all  plays the active attacks, each of which a check refuses
+//	mimi-lab privacy     proves what a hub does not learn, and that it would be noticed
 //	mimi-lab interop     plays MLS with other implementations
 //	mimi-lab bench mls   measures MLS operations
 package main
@@ -46,6 +47,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return runDemo(ctx, args[1:], stdout)
 	case "attack":
 		return runAttack(ctx, args[1:], stdout)
+	case "privacy":
+		return runPrivacy(ctx, args[1:], stdout)
 	case "bench":
 		return runBench(ctx, args[1:], stdout)
 	case "mls-peer", "interop":

@@ -147,6 +147,7 @@ func (c *Client) newLeaf(ctx context.Context, user, pseudonym mimi.URI) (*leaf, 
 	if err != nil {
 		return nil, err
 	}
+	l.params.Extensions = c.cfg.Faults.leaf(user, l.params.Extensions)
 	if l.params.Credential, err = id.Credential.Credential(); err != nil {
 		return nil, err
 	}

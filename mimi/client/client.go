@@ -33,8 +33,10 @@ type Hub interface {
 	RelayUserKeyMaterial(ctx context.Context, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error)
 }
 
-// An OwnHub is this gateway's: the only one that can make rooms.
+// An OwnHub is a hub that makes rooms for the accounts: this gateway's.
 type OwnHub interface {
+	// Domain is that of its rooms.
+	Domain() string
 	Create(ctx context.Context, room *mmr.Creation) error
 	// ExternalSender names the hub in the rooms of a cipher suite.
 	ExternalSender(id suite.ID) (mls.ExternalSender, error)
@@ -55,8 +57,8 @@ type People interface {
 	Lookup(ctx context.Context, localpart string) (name string, err error)
 }
 
-// Config is what a client works with. All fields but Metrics, Limits, Faults and
-// Refused are mandatory.
+// Config is what a client works with. All fields but GroupHub, Metrics, Limits,
+// Faults and Refused are mandatory.
 type Config struct {
 	// Domain of this provider.
 	Domain string
@@ -77,12 +79,15 @@ type Config struct {
 	// Hub reaches the hub of any room, OwnHub makes rooms here.
 	Hub    Hub
 	OwnHub OwnHub
-	Peers  Peers
-	People People
-	Sink   Sink
-	Clock  mimi.Clock
-	Random io.Reader
-	Log    *slog.Logger
+	// GroupHub is where groups are made, if that is not OwnHub: connection rooms
+	// always are made there.
+	GroupHub OwnHub
+	Peers    Peers
+	People   People
+	Sink     Sink
+	Clock    mimi.Clock
+	Random   io.Reader
+	Log      *slog.Logger
 	// PlainRooms says that plain rooms may be made, and that accounts may be added to
 	// them.
 	PlainRooms bool
@@ -153,13 +158,6 @@ type Limits struct {
 	// Crowd is how many people of this provider should be active a day, so that a
 	// pseudonym hides who it is. If there are fewer, operator and people are told.
 	Crowd int
-	// LinkBatch is how many identity links are opened in one transaction. The links of
-	// a room with no more leaves are opened when it is joined; of a larger one those
-	// that are needed, and the others later.
-	LinkBatch int
-	// Quarantine is how long a leaf whose link does not open stays in the room, unless
-	// it came by itself (docs/mmr-profile.md, section 8).
-	Quarantine time.Duration
 	// Refill is how far schedule ticks are apart on average: what was handed out is
 	// replaced then.
 	Refill time.Duration
@@ -192,8 +190,6 @@ func DefaultLimits() Limits {
 		LastResort:     4,
 		Packages:       5,
 		Uploads:        1000,
-		LinkBatch:      64,
-		Quarantine:     24 * time.Hour,
 		Refill:         6 * time.Hour,
 		Crowd:          20,
 	}
@@ -213,14 +209,11 @@ type Client struct {
 	plainMade plainMade
 	presence  presence
 
-	inbox     *lanes
-	outbox    *lanes
-	events    *lanes
-	opener    *lanes
-	tries     tries
-	waiters   waiters
-	timers    timers
-	evictions timers
+	inbox   *lanes
+	outbox  *lanes
+	events  *lanes
+	waiters waiters
+	timers  timers
 
 	mu   sync.Mutex
 	ctx  context.Context //nolint:containedctx // ends with Stop: the life of the goroutines, not of a call
@@ -234,6 +227,9 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	cfg.Limits.complete()
+	if cfg.GroupHub == nil {
+		cfg.GroupHub = cfg.OwnHub
+	}
 	cfg.Faults.limit(&cfg.Limits)
 	if cfg.Metrics == nil {
 		cfg.Metrics = noMetrics{}
@@ -258,7 +254,6 @@ func New(cfg Config) (*Client, error) {
 	c.inbox = newLanes(c, c.workInbox)
 	c.outbox = newLanes(c, c.workOutbox)
 	c.events = newLanes(c, c.workEvents)
-	c.opener = newLanes(c, c.openSome)
 	return c, nil
 }
 
@@ -267,7 +262,7 @@ func (l *Limits) complete() {
 	for have, def := range map[*int]int{
 		&l.Rooms: d.Rooms, &l.Attempts: d.Attempts, &l.ProfileMembers: d.ProfileMembers, &l.Sets: d.Sets, &l.Crowd: d.Crowd,
 		&l.Requests: d.Requests, &l.AccountRooms: d.AccountRooms, &l.LastResort: d.LastResort, &l.Packages: d.Packages,
-		&l.Uploads: d.Uploads, &l.Links: d.Links, &l.Generations: d.Generations, &l.LinkBatch: d.LinkBatch,
+		&l.Uploads: d.Uploads, &l.Links: d.Links, &l.Generations: d.Generations,
 	} {
 		if *have == 0 {
 			*have = def
@@ -277,7 +272,7 @@ func (l *Limits) complete() {
 		&l.Call: d.Call, &l.CatchUp: d.CatchUp, &l.Send: d.Send, &l.Backoff: d.Backoff, &l.MaxBackoff: d.MaxBackoff,
 		&l.RemovalStep: d.RemovalStep, &l.MaxRemoval: d.MaxRemoval, &l.Memory: d.Memory, &l.SetPeriod: d.SetPeriod,
 		&l.LinkLife: d.LinkLife, &l.MaxLinkLife: d.MaxLinkLife,
-		&l.Refill: d.Refill, &l.Quarantine: d.Quarantine,
+		&l.Refill: d.Refill,
 	} {
 		if *have == 0 {
 			*have = def
@@ -383,7 +378,6 @@ func (c *Client) Stop() {
 	}
 	c.mu.Unlock()
 	c.timers.stop()
-	c.evictions.stop()
 	c.work.Wait()
 }
 

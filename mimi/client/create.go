@@ -59,6 +59,14 @@ func (c *Client) newGroup(ctx context.Context, account mimi.URI, opts RoomOption
 	return c.newRoom(ctx, account, RoomGroup, policy, wrapper, opts)
 }
 
+// hubFor returns the hub that hosts the rooms of a kind.
+func (c *Client) hubFor(kind RoomKind) OwnHub {
+	if kind == RoomConnection {
+		return c.cfg.OwnHub
+	}
+	return c.cfg.GroupHub
+}
+
 // newRoom makes a room with one member.
 func (c *Client) newRoom(ctx context.Context, account mimi.URI, kind RoomKind, policy identity.MinimalMetadataPolicy, wrapper identity.WrapperKey, opts RoomOptions) (*room, error) {
 	r, err := c.beginRoom(ctx, account, kind)
@@ -92,7 +100,7 @@ func (c *Client) beginRoom(ctx context.Context, account mimi.URI, kind RoomKind)
 	if len(rooms) >= c.cfg.Limits.AccountRooms {
 		return nil, ErrTooManyRooms
 	}
-	uri, err := mimi.NewID(c.cfg.Domain, mimi.KindRoom, c.cfg.Random)
+	uri, err := mimi.NewID(c.hubFor(kind).Domain(), mimi.KindRoom, c.cfg.Random)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +111,7 @@ func (c *Client) beginRoom(ctx context.Context, account mimi.URI, kind RoomKind)
 
 // hostRoom gives a new room to the hub, and stores it.
 func (c *Client) hostRoom(ctx context.Context, r *room, creation *mmr.Creation) error {
-	if err := c.cfg.OwnHub.Create(ctx, creation); err != nil {
+	if err := c.hubFor(r.record.Kind).Create(ctx, creation); err != nil {
 		return fmt.Errorf("client: make a room: %w", err)
 	}
 	return c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
@@ -116,11 +124,11 @@ func (c *Client) hostRoom(ctx context.Context, r *room, creation *mmr.Creation) 
 		if err := c.cfg.Store.PutLeaf(ctx, r.own[r.record.Creator]); err != nil {
 			return err
 		}
-		s, err := c.openLeaf(ctx, r, 0, c.moment(c.cfg.Clock.Now()))
+		m, _, err := c.openLeaf(ctx, r, 0, c.moment(c.cfg.Clock.Now()))
 		if err != nil {
 			return err
 		}
-		return c.see(ctx, r, s, arrival{})
+		return c.putMember(ctx, r, m)
 	})
 }
 
@@ -205,7 +213,7 @@ func (c *Client) contextExtensions(r *room, required mls.RequiredCapabilities, d
 	if err != nil {
 		return nil, err
 	}
-	sender, err := c.cfg.OwnHub.ExternalSender(r.suite.ID())
+	sender, err := c.hubFor(r.record.Kind).ExternalSender(r.suite.ID())
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ package client
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 )
 
@@ -40,6 +43,20 @@ type Faults struct {
 	// LastResortTwice answers every fetch with the same set of last resort, so that
 	// two rooms share a pseudonym and keys.
 	LastResortTwice bool
+	// BelieveHub compares neither table nor wrapper key of a room with what its members
+	// have signed.
+	BelieveHub bool
+	// NoPadding sends messages as long as they are.
+	NoPadding bool
+	// MarkUser makes the messages of each account longer by a number that is its own.
+	MarkUser bool
+	// LeakWrapperKey puts the newest wrapper key in front of a message's ciphertext.
+	LeakWrapperKey bool
+	// ReuseQueue gives the leaves that an account makes for itself the same queue
+	// reference in every room.
+	ReuseQueue bool
+	// LogKeyMaterial writes down whose KeyPackages are whose.
+	LogKeyMaterial bool
 
 	memory *faultMemory
 }
@@ -49,16 +66,20 @@ type faultMemory struct {
 	mu    sync.Mutex
 	count int
 	held  *Event
+	// leaves has the extensions of an account's first leaf.
+	leaves map[mimi.URI]mls.Extensions
 }
 
 // NamedFaults returns the faults that a name stands for, and whether the name
 // stands for any that a client has.
 func NamedFaults(name string) (Faults, bool) {
-	f := Faults{memory: &faultMemory{}}
+	f := Faults{memory: &faultMemory{leaves: map[mimi.URI]mls.Extensions{}}}
 	flag, ok := map[string]*bool{
 		"drop": &f.Drop, "duplicate": &f.Duplicate, "reorder": &f.Reorder, "plaintext-name": &f.PlaintextName,
 		"reuse-pseudonym": &f.ReusePseudonym, "answer-decline": &f.AnswerDecline,
 		"upload-at-once": &f.UploadAtOnce, "last-resort-twice": &f.LastResortTwice,
+		"believe-hub": &f.BelieveHub, "no-padding": &f.NoPadding, "mark-user": &f.MarkUser, "leak-wrapper-key": &f.LeakWrapperKey, "reuse-queue": &f.ReuseQueue,
+		"log-key-material": &f.LogKeyMaterial,
 	}[name]
 	if ok {
 		*flag = true
@@ -79,12 +100,52 @@ func (f Faults) pseudonym(user mimi.URI) mimi.URI {
 	return mimi.URI{Domain: user.Domain, Kind: mimi.KindUser, ID: id.String()}
 }
 
-// aad puts a room's name in front of a message's ciphertext.
-func (f Faults) aad(r *room) mls.AuthenticatedData {
-	if !f.PlaintextName {
-		return mls.AuthenticatedData{}
+// aad puts in front of a message's ciphertext what must not be there.
+func (f Faults) aad(r *room, account mimi.URI) mls.AuthenticatedData {
+	switch {
+	case f.PlaintextName:
+		return mls.AuthenticatedData{Rest: []byte(r.shown().Name)}
+	case f.LeakWrapperKey && !r.public().Plain():
+		return mls.AuthenticatedData{Rest: r.ring.Newest().Key.Bytes()}
+	case f.MarkUser:
+		sum := sha256.Sum256([]byte(account.String()))
+		return mls.AuthenticatedData{Rest: make([]byte, 1+binary.BigEndian.Uint16(sum[:])%1000)}
 	}
-	return mls.AuthenticatedData{Rest: []byte(r.shown().Name)}
+	return mls.AuthenticatedData{}
+}
+
+// leaf returns the extensions of a leaf that an account makes for itself.
+func (f Faults) leaf(account mimi.URI, extensions mls.Extensions) mls.Extensions {
+	if !f.ReuseQueue {
+		return extensions
+	}
+	f.memory.mu.Lock()
+	defer f.memory.mu.Unlock()
+	if first, ok := f.memory.leaves[account]; ok {
+		return first
+	}
+	f.memory.leaves[account] = extensions
+	return extensions
+}
+
+// made is told of KeyPackages for a contact of an account.
+func (f Faults) made(ctx context.Context, log *slog.Logger, account mimi.URI, rows []keymaterial.Row) {
+	if !f.LogKeyMaterial {
+		return
+	}
+	for _, row := range rows {
+		log.InfoContext(ctx, "made a set", "account", account, "set", row.Set)
+	}
+}
+
+func (f Faults) believesHub() bool { return f.BelieveHub }
+
+// padding is the unit of length of a message, instead of unit.
+func (f Faults) padding(unit int) int {
+	if f.NoPadding {
+		return 1
+	}
+	return unit
 }
 
 func (f Faults) messages(e *Event) []*Event {

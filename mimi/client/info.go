@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
@@ -25,9 +26,6 @@ type RoomInfo struct {
 	Plain   bool
 	Epoch   uint64
 	Members []RoomMember
-	// Closed is how many leaves are not among Members yet, because their identity
-	// links have not been opened: [EventOpened] tells of them.
-	Closed int
 }
 
 // A RoomMember is a user of a room, with one leaf or more.
@@ -57,14 +55,12 @@ func (c *Client) Room(ctx context.Context, uri mimi.URI) (*RoomInfo, error) {
 		if avatar, err := rules.ParseAvatar(shown.Avatar); err == nil {
 			info.Avatar = avatar // one that would have to be fetched is not shown
 		}
-		info.Members, info.Closed = nil, r.closed()
-		seen := map[mimi.URI]bool{}
+		info.Members = nil
 		for _, i := range r.public().Leaves() {
 			m, ok := r.members[i]
-			if !ok || seen[m.UserPseudonym] {
+			if !ok || slices.ContainsFunc(info.Members, func(o RoomMember) bool { return o.Pseudonym == m.UserPseudonym }) {
 				continue
 			}
-			seen[m.UserPseudonym] = true
 			member := RoomMember{
 				Person: c.personOf(r, m), Client: m.Client,
 				Admin:   r.public().State().Role(m.UserPseudonym) == rules.RoleAdmin,

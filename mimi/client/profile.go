@@ -16,6 +16,13 @@ import (
 // (docs/mmr-profile.md, section 4).
 const profilePeriod = 24 * time.Hour
 
+const (
+	// profileSource begins the sources of messages that tell a name.
+	profileSource = "profile/"
+	// profilePadding is their unit of length, in octets: what the longest name needs.
+	profilePadding = 1024
+)
+
 // SetName notes that an account has another display name, and tells the rooms that
 // it takes part in.
 func (c *Client) SetName(ctx context.Context, account mimi.URI, name string) error {
@@ -75,7 +82,7 @@ func (c *Client) sendProfileAs(ctx context.Context, account, uri mimi.URI, occas
 		c.cfg.Log.WarnContext(ctx, "could not make a profile part", "err", err)
 		return
 	}
-	source := fmt.Sprintf("profile/%s/%s", a.Client.ID, occasion)
+	source := profileSource + a.Client.ID + "/" + occasion
 	if _, err := c.Send(ctx, account, uri, source, message); err != nil && !errors.Is(err, ErrQueued) && ctx.Err() == nil {
 		c.cfg.Log.WarnContext(ctx, "could not tell a name", "room", uri, "err", err)
 	}
@@ -99,7 +106,7 @@ func (c *Client) introduce(ctx context.Context, uri mimi.URI) {
 	var epoch uint64
 	var accounts []mimi.URI
 	err := c.withRoom(ctx, uri, func(r *room) error {
-		if r.public().Size() > c.cfg.Limits.ProfileMembers {
+		if len(r.members) > c.cfg.Limits.ProfileMembers {
 			return nil
 		}
 		epoch = r.group.Epoch()

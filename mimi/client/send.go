@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/content"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
@@ -29,7 +31,7 @@ type Sent struct {
 // Messages of a room are sent in the order of the calls.
 func (c *Client) Send(ctx context.Context, account, uri mimi.URI, source string, message content.Message) (Sent, error) {
 	var id content.MessageID
-	err := c.whenOpen(ctx, uri, func(r *room) error {
+	err := c.withRoom(ctx, uri, func(r *room) error {
 		own, err := r.speaker(account)
 		if err != nil {
 			return err
@@ -41,8 +43,8 @@ func (c *Client) Send(ctx context.Context, account, uri mimi.URI, source string,
 		} else if !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		if err := r.verified(account); err != nil {
-			return err
+		if r.unverified() {
+			return ErrQuarantine
 		}
 		composed, err := c.compose(r, own, message)
 		if err != nil {
@@ -75,17 +77,18 @@ func (c *Client) compose(r *room, own *Leaf, message content.Message) (content.C
 	return author.Compose(message)
 }
 
-// whenOpen is [Client.withRoom] for what needs the links of all members: if f fails
-// with errClosed, they are opened, and f is called again.
-func (c *Client) whenOpen(ctx context.Context, uri mimi.URI, f func(r *room) error) error {
-	err := c.withRoom(ctx, uri, f)
-	if !errors.Is(err, errClosed) {
-		return err
+// unverified reports whether a leaf of the room is in quarantine, and the room is one
+// in which everybody's link has to open (docs/mmr-profile.md, section 8).
+func (r *room) unverified() bool {
+	if r.public().Policy().Requirement != identity.RequireAll {
+		return false
 	}
-	if err := c.openAll(ctx, uri); err != nil {
-		return err
+	for _, m := range r.members {
+		if m.User.IsZero() {
+			return true
+		}
 	}
-	return c.withRoom(ctx, uri, f)
+	return false
 }
 
 // awaitAccepted waits until the hub has accepted a message.
@@ -154,42 +157,25 @@ func (c *Client) workOutbox(ctx context.Context, uri mimi.URI) (more bool, err e
 }
 
 // nextOutgoing returns the oldest message of a room that is not accepted, or nil.
-// Messages of accounts that do not send because of a leaf in quarantine wait for that
-// to end, and let others pass.
 func (c *Client) nextOutgoing(ctx context.Context, uri mimi.URI) (*Outgoing, error) {
 	all, err := c.cfg.Store.Unaccepted(ctx)
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(out *Outgoing) bool { return out.Room != uri })
-	if len(all) == 0 {
-		return nil, nil
-	}
-	var next *Outgoing
-	err = c.withRoom(ctx, uri, func(r *room) error {
-		for _, out := range all {
-			if next = out; r.unverified(out.Account) == 0 {
-				return nil
-			}
+	for _, out := range all {
+		if out.Room == uri {
+			return out, nil
 		}
-		next = nil
-		return nil
-	})
-	if errors.Is(err, ErrNotMember) {
-		return all[0], nil // it is given up
 	}
-	return next, err
+	return nil, nil
 }
 
 // encrypt makes the request for a message in the current epoch. The ratchet's step
 // and the ciphertext are stored together, before anything is sent.
 func (c *Client) encrypt(ctx context.Context, out *Outgoing) error {
 	for range c.cfg.Limits.Attempts {
-		err := c.whenOpen(ctx, out.Room, func(r *room) error {
+		err := c.withRoom(ctx, out.Room, func(r *room) error {
 			if err := c.settleRoom(ctx, r); err != nil {
-				return err
-			}
-			if err := r.verified(out.Account); err != nil {
 				return err
 			}
 			own, err := r.speaker(out.Account)
@@ -205,9 +191,6 @@ func (c *Client) encrypt(ctx context.Context, out *Outgoing) error {
 					return err
 				}
 			}
-			if err := r.verified(out.Account); err != nil {
-				return err // what was pending has brought somebody
-			}
 			return c.protect(ctx, r, own, out)
 		})
 		again, ok := errors.AsType[*errAgain](err)
@@ -221,12 +204,23 @@ func (c *Client) encrypt(ctx context.Context, out *Outgoing) error {
 	return ErrBusy
 }
 
+// padding is the unit of length of a message. What tells a name is as long as the
+// longest name needs: the length of a name would tell accounts apart
+// (docs/mmr-profile.md, section 9, T3).
+func (c *Client) padding(out *Outgoing) int {
+	unit := mls.DefaultLimits().Padding
+	if strings.HasPrefix(out.Source, profileSource) {
+		unit = profilePadding
+	}
+	return c.cfg.Faults.padding(unit)
+}
+
 func (c *Client) protect(ctx context.Context, r *room, own *Leaf, out *Outgoing) error {
 	tbs, ok := r.public().Leaf(mls.LeafIndex(own.Index))
 	if !ok {
 		return ErrNotMember
 	}
-	message, err := r.group.Protect(mls.LeafIndex(own.Index), out.Secret, c.cfg.Faults.aad(r))
+	message, err := r.group.ProtectPadded(mls.LeafIndex(own.Index), out.Secret, c.cfg.Faults.aad(r, own.Account), c.padding(out))
 	if err != nil {
 		return fmt.Errorf("client: encrypt a message: %w", err)
 	}
@@ -267,10 +261,6 @@ func (c *Client) submit(ctx context.Context, out *Outgoing) error {
 // notSent gives a message up if it can never be sent, and leaves it for later
 // otherwise.
 func (c *Client) notSent(ctx context.Context, out *Outgoing, err error) (more bool, _ error) {
-	if errors.Is(err, ErrQuarantine) {
-		c.cfg.Log.InfoContext(ctx, "a message waits: the room has members whose identity could not be verified", "room", out.Room)
-		return true, nil
-	}
 	if !errors.Is(err, ErrDenied) && !errors.Is(err, ErrNotMember) && !errors.Is(err, ErrInvited) && !errors.Is(err, ErrLost) {
 		return false, err
 	}

@@ -131,6 +131,7 @@ func (c *Client) makeSets(ctx context.Context, owner tokenOwner, secret *contact
 			return nil, err
 		}
 	}
+	c.cfg.Faults.made(ctx, c.cfg.Log, owner.account, all)
 	return all, nil
 }
 

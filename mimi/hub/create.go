@@ -12,10 +12,19 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 )
 
-// Create makes a room. It fails with [ErrRoomExists], or a
-// *[protocol.NotAllowedError] if the room is not one as it begins
+// Domain is that of the provider whose hub this is, and of its rooms.
+func (h *Hub) Domain() string { return h.cfg.Domain }
+
+// Create makes a room of a user of this provider. It fails with [ErrRoomExists], or
+// a *[protocol.NotAllowedError] if the room is not one as it begins
 // (docs/mmr-profile.md, sections 6 and 10).
 func (h *Hub) Create(ctx context.Context, c *mmr.Creation) error {
+	return h.CreateFor(ctx, h.cfg.Domain, c)
+}
+
+// CreateFor is [Hub.Create] for a user of another provider, for which the caller
+// vouches. No endpoint leads here: whose rooms a hub hosts is an agreement.
+func (h *Hub) CreateFor(ctx context.Context, creator string, c *mmr.Creation) error {
 	if c.GroupInfo == nil || c.Tree == nil {
 		return fmt.Errorf("%w: a room needs a GroupInfo and a tree", protocol.ErrMalformed)
 	}
@@ -35,7 +44,7 @@ func (h *Hub) Create(ctx context.Context, c *mmr.Creation) error {
 	}); err != nil {
 		return refuseRoom(err)
 	}
-	if err := h.checkNew(r, c); err != nil {
+	if err := h.checkNew(r, creator, c); err != nil {
 		return refuseRoom(err)
 	}
 	if err := r.putRoom(nil, r.room()); err != nil {
@@ -56,12 +65,12 @@ func refuseRoom(err error) error {
 	return refused
 }
 
-func (h *Hub) checkNew(r *hosted, c *mmr.Creation) error {
+func (h *Hub) checkNew(r *hosted, creator string, c *mmr.Creation) error {
 	opened, err := mmr.Open(r.suite, r.group.View(), 0, c.Table)
 	if err != nil {
 		return err
 	}
-	if err := opened.CheckNew(); err != nil {
+	if err := opened.CheckNew(creator); err != nil {
 		return err
 	}
 	senders, err := r.group.View().Context().Extensions.ExternalSenders()

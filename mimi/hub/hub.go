@@ -45,6 +45,7 @@ type Config struct {
 	Random io.Reader
 	Log    *slog.Logger
 	Limits Limits
+	Faults Faults
 }
 
 // Limits bound what a room may cost. A zero field means its value in

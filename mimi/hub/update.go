@@ -145,7 +145,7 @@ func (h *Hub) commit(ctx context.Context, from string, r *hosted, req *protocol.
 	if err := r.checkSender(from, &message.Content); err != nil {
 		return err
 	}
-	staged, next, info, err := r.stage(ctx, req)
+	staged, next, info, err := h.stage(ctx, r, req)
 	if err != nil {
 		return r.refuseCommit(err, message.Content.Commit)
 	}
@@ -167,7 +167,7 @@ func (r *hosted) removalPending(message *mls.PublicMessage) error {
 
 // stage verifies a Commit and what comes with it, and changes nothing. It returns
 // the GroupInfo that the Commit leads to.
-func (r *hosted) stage(ctx context.Context, req *protocol.UpdateRequest) (*mls.Staged, *mmr.Room, *mls.GroupInfo, error) {
+func (h *Hub) stage(ctx context.Context, r *hosted, req *protocol.UpdateRequest) (*mls.Staged, *mmr.Room, *mls.GroupInfo, error) {
 	staged, err := r.group.Stage(ctx, req.ProposalOrCommit.PublicMessage)
 	if err != nil {
 		return nil, nil, nil, err
@@ -175,6 +175,9 @@ func (r *hosted) stage(ctx context.Context, req *protocol.UpdateRequest) (*mls.S
 	view := staged.Commit()
 	next, err := r.rules.Next(view)
 	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := h.cfg.Faults.staged(ctx, h, r, next); err != nil {
 		return nil, nil, nil, err
 	}
 	info, err := r.groupInfo(staged, &req.GroupInfo)

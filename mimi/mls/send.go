@@ -11,6 +11,12 @@ import (
 // with [ErrPendingProposals]. In a group with the content_media_types component
 // the data is what [ApplicationFraming.ApplicationData] returns.
 func (g *Group) Protect(from LeafIndex, data []byte, aad AuthenticatedData) (*PrivateMessage, error) {
+	return g.ProtectPadded(from, data, aad, g.cfg.Limits.Padding)
+}
+
+// ProtectPadded is [Group.Protect] for data whose length would tell something: it is
+// padded to a multiple of that many octets, instead of [Limits.Padding].
+func (g *Group) ProtectPadded(from LeafIndex, data []byte, aad AuthenticatedData, padding int) (*PrivateMessage, error) {
 	// RFC 9420, section 12.4: 1
 	if len(g.proposals.order) > 0 {
 		return nil, ErrPendingProposals
@@ -23,7 +29,7 @@ func (g *Group) Protect(from LeafIndex, data []byte, aad AuthenticatedData) (*Pr
 	if err != nil {
 		return nil, err
 	}
-	return g.messages.protect(g.cfg.Random, a, g.cfg.Limits.Padding)
+	return g.messages.protect(g.cfg.Random, a, padding)
 }
 
 // signed completes and signs a content as an own leaf.

@@ -115,14 +115,14 @@ func (r *Room) nextPlainRoster(view *mls.CommitView) (roster, error) {
 }
 
 // checkNewPlain is CheckNew for a plain room.
-func (r *Room) checkNewPlain() error {
+func (r *Room) checkNewPlain(creator string) error {
 	participants := r.state.Participants()
 	limit := r.state.Base().MaxUsers
 	switch tbs := r.roster.byLeaf[0]; {
 	case r.epoch != 0 || len(r.roster.byLeaf) != 1 || tbs == nil:
 		return fmt.Errorf("%w: a new room has one leaf at epoch 0", ErrGroup)
-	case tbs.Domain() != r.uri.Domain:
-		return fmt.Errorf("%w: a room is hosted where its creator is", ErrGroup)
+	case tbs.Domain() != creator:
+		return fmt.Errorf("%w: its creator is of another provider", ErrGroup)
 	case len(participants) != 1 || participants[0].User != tbs.UserPseudonym:
 		return fmt.Errorf("%w: a new room has its creator for its only participant", ErrGroup)
 	case limit == nil:

@@ -214,12 +214,12 @@ func TestPlainContext(t *testing.T) {
 func TestNewPlainRoom(t *testing.T) {
 	p := mmrtest.StartPlain(t, mmrtest.NewPublicHub())
 	p.Found(alice)
-	if err := p.Public().CheckNew(); err != nil {
+	if err := p.Public().CheckNew(p.Public().URI().Domain); err != nil {
 		t.Error(err)
 	}
 	b := p.Client(bob)
 	p.Make(alice, p.Adding(b), b).Accept()
-	if err := p.Public().CheckNew(); !errors.Is(err, mmr.ErrGroup) {
+	if err := p.Public().CheckNew(p.Public().URI().Domain); !errors.Is(err, mmr.ErrGroup) {
 		t.Errorf("a room with two members is new: %v", err)
 	}
 	// The policy of the other kind allows pseudonyms.
@@ -232,7 +232,7 @@ func TestNewPlainRoom(t *testing.T) {
 		}
 		params.Extensions, _ = params.Extensions.WithComponents(mls.ComponentData{ID: mls.ComponentID(room.ComponentBasePolicy), Data: data})
 	})
-	if err := p.Public().CheckNew(); !errors.Is(err, mmr.ErrGroup) {
+	if err := p.Public().CheckNew(p.Public().URI().Domain); !errors.Is(err, mmr.ErrGroup) {
 		t.Errorf("a room without a limit is new: %v", err)
 	}
 }

@@ -207,15 +207,12 @@ func (r *Room) LeavesOf(user mimi.URI) []mls.LeafIndex { return slices.Clone(r.r
 // Leaves returns all leaves, ascending.
 func (r *Room) Leaves() []mls.LeafIndex { return slices.Sorted(maps.Keys(r.roster.byLeaf)) }
 
-// Size counts the leaves.
-func (r *Room) Size() int { return len(r.roster.byLeaf) }
-
 // CheckNew fails unless r is a room as it begins: epoch 0, one leaf, one
 // participant, the policy that the profile gives that kind of room
-// (docs/mmr-profile.md, sections 6 and 10).
-func (r *Room) CheckNew() error {
+// (docs/mmr-profile.md, sections 6 and 10), whose creator is of that domain.
+func (r *Room) CheckNew(creator string) error {
 	if r.plain {
-		return r.checkNewPlain()
+		return r.checkNewPlain(creator)
 	}
 	want := room.Cooperative()
 	if r.policy.ConnectionRoom {
@@ -225,8 +222,10 @@ func (r *Room) CheckNew() error {
 	switch tbs := r.roster.byLeaf[0]; {
 	case r.epoch != 0 || r.newest != 0 || len(r.roster.byLeaf) != 1 || tbs == nil:
 		return fmt.Errorf("%w: a new room has one leaf at epoch 0", ErrGroup)
-	case tbs.Domain() != r.uri.Domain:
-		return fmt.Errorf("%w: a room is hosted where its creator is", ErrGroup)
+	case tbs.Domain() != creator:
+		return fmt.Errorf("%w: its creator is of another provider", ErrGroup)
+	case r.policy.ConnectionRoom && creator != r.uri.Domain:
+		return fmt.Errorf("%w: a connection room is hosted where its creator is", ErrGroup)
 	case len(participants) != 1 || participants[0].User != tbs.UserPseudonym:
 		return fmt.Errorf("%w: a new room has its creator for its only participant", ErrGroup)
 	case r.policy.RequiresEntry(true) && r.table.Entries[0].Key == nil:

@@ -26,8 +26,8 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/provider"
 )
 
-// Config is what a node works with. All fields but Faults, Metrics and
-// mandatory.
+// Config is what a node works with. All fields but Faults, GroupHub, Metrics and
+// Refused are mandatory.
 type Config struct {
 	// Settings must be valid.
 	Settings config.Config
@@ -38,8 +38,12 @@ type Config struct {
 	Clock  mimi.Clock
 	Log    *slog.Logger
 	Faults client.Faults
+	// HubFaults are empty but in the lab.
+	HubFaults hub.Faults
 	// Metrics is told of key material; nil for nobody.
 	Metrics client.Metrics
+	// GroupHub hosts the groups that accounts make; nil for this node's own hub.
+	GroupHub client.OwnHub
 	// Refused counts refusals by the code of the check; nil for nobody.
 	Refused func(check string)
 }
@@ -86,6 +90,7 @@ func New(cfg Config) (*Node, error) {
 		Domain: domain, Store: cfg.Store.Hub(), Queue: cfg.Store.Hub(), Notifier: notifier{n}, KeyMaterial: keyMaterial{n},
 		Key:   func(id suite.ID) (suite.SignatureKey, error) { return n.client.HubKey(id) },
 		Clock: cfg.Clock, Random: rand.Reader, Log: cfg.Log, Limits: hub.Limits{Message: cfg.Settings.Limits.MessageBytes},
+		Faults: cfg.HubFaults,
 	}); err != nil {
 		return nil, err
 	}
@@ -94,7 +99,7 @@ func New(cfg Config) (*Node, error) {
 		Domain: domain, Suite: s, Store: cfg.Store.Client(),
 		Packages: people, Replays: people, KeyPackages: people, Privates: people, Nonces: people, Pseudonyms: people, Pins: people,
 		Registrations: people, Allowances: people,
-		Hub: hubs{n}, OwnHub: n.hub, Peers: n.peers, People: cfg.People, Sink: cfg.Sink,
+		Hub: hubs{n}, OwnHub: n.hub, GroupHub: cfg.GroupHub, Peers: n.peers, People: cfg.People, Sink: cfg.Sink,
 		Clock: cfg.Clock, Random: rand.Reader, Log: cfg.Log, Metrics: cfg.Metrics, Faults: cfg.Faults, Refused: refused,
 		PlainRooms: cfg.Settings.PlainRooms,
 		Limits: client.Limits{

@@ -71,6 +71,9 @@ func Find(data []byte, needles ...Needle) []Hit {
 	return hits
 }
 
+// Encodings is in how many encodings a needle is looked for.
+func Encodings() int { return len(encodings("a needle")) }
+
 // text reports whether an encoding keeps letters, so that their case may vary.
 func text(name string) bool {
 	return !strings.HasPrefix(name, "base64") && !strings.HasPrefix(name, "octets of")

@@ -14,7 +14,7 @@ TOOL := go tool -modfile=tools/go.mod
 LOCAL := github.com/mimi-gateway/mimi-gateway
 STAGES := lint unit race e2e
 
-.PHONY: help build demo test full lint unit race e2e faults mutate fuzz bench interop vectors vuln example clean
+.PHONY: help build demo test full lint unit race e2e faults mutate attack attack-mutate fuzz bench interop vectors vuln example clean
 
 help:
 	@echo "make demo   two homeservers, two gateways, and the story between them"
@@ -22,6 +22,8 @@ help:
 	@echo "make full   make test, the faults, the mutations, and 20 s for every decoder"
 	@echo "make faults the story with each fault of the lab, which has to break it"
 	@echo "make mutate the MLS packages without each of their checks, which a test has to miss"
+	@echo "make attack  active attacks on a running gateway, each refused by a check of its own"
+	@echo "make attack-mutate  the same without that check, which has to show"
 	@echo "make fuzz   every decoder, FUZZTIME=$(FUZZTIME) each; FUZZ=expression chooses"
 	@echo "make bench  MLS operations beside what RFC 9420 requires, and beside other libraries"
 	@echo "make interop  MLS with other libraries, and the profile in another language: needs Rust, Node.js, Python"
@@ -42,7 +44,7 @@ test:
 	@$(call run-stages,$(STAGES))
 
 full:
-	@$(call run-stages,$(STAGES) faults mutate)
+	@$(call run-stages,$(STAGES) faults mutate attack-mutate)
 	@$(MAKE) fuzz FUZZTIME=20s
 
 # run-stages makes one target after the other, and says how long each takes.
@@ -97,6 +99,15 @@ faults:
 
 mutate: vectors
 	@go -C tools run ./mutate -root ..
+
+attack:
+	@go run ./cmd/mimi-lab attack all
+
+# The build has a switch at each check that names its code.
+attack-mutate:
+	@mkdir -p out/mutants
+	@go -C tools run ./mutate -root .. -lab ../out/mutants/mimi-lab
+	@out/mutants/mimi-lab attack --removed all
 
 bench:
 	@go run ./cmd/mimi-lab bench mls

@@ -10,6 +10,10 @@ import (
 // groupType is the type of groups that people make unless they want another one.
 const groupType = "group"
 
+// maxTopic bounds the topic of a group, in characters, so that it fits into its
+// metadata.
+const maxTopic = 1000
+
 // maxTextLength bounds a message in characters, so that with its markup it
 // fits into a Matrix event of 64 KiB.
 const maxTextLength = 20_000

@@ -77,7 +77,9 @@ func (c *Connector) contactIn(ctx context.Context, account, room mimi.URI) (*cli
 func powerOverrides() *bridgev2.PowerLevelOverrides {
 	level := func(n int) *int { return &n }
 	return &bridgev2.PowerLevelOverrides{
-		Events:       map[event.Type]int{event.StateRoomName: powerMember},
+		Events: map[event.Type]int{
+			event.StateRoomName: powerMember, event.StateTopic: powerMember, event.StateRoomAvatar: powerMember,
+		},
 		UsersDefault: level(powerMember), EventsDefault: level(powerMember), StateDefault: level(powerAdmin),
 		Kick: level(powerAdmin), Ban: level(powerNobody), Redact: level(powerNobody),
 		Custom: func(power *event.PowerLevelsEventContent) bool {

@@ -50,7 +50,10 @@ func (c *Connector) addCommands(proc *commands.Processor) {
 		chats("connections", "", "List whom you are connected with, and whom you have asked.", c.listConnections),
 		chats(commandAccept, "[_address_]", "Accept a request to talk to you.", c.acceptCommand),
 		chats(commandDecline, "[_address_]", "Decline a request to talk to you. Nobody is told.", c.declineCommand),
+		chats(commandSendAnyway, "[_number_]", "In a room: see which members could not be verified, and send to it all the same.", c.sendAnyway),
 	)
+	c.addLinkCommands(proc)
+	c.addPolicyCommands(proc)
 }
 
 func (c *Connector) startChat(ce *commands.Event, login *Client) {

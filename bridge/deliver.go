@@ -75,8 +75,12 @@ func (c *Connector) deliver(ctx context.Context, e *client.Event) error {
 		return c.tell(ctx, e, e.Account, reason(e.Reason, e.Peer))
 	case client.EventInvited:
 		return c.invited(ctx, e)
-	case client.EventMembers, client.EventRoom:
+	case client.EventMembers, client.EventRoom, client.EventOpened:
 		return c.changed(ctx, e)
+	case client.EventJoined:
+		return c.joinedByLink(ctx, e)
+	case client.EventPolicy:
+		return c.policyChanged(ctx, e)
 	case client.EventGone:
 		return c.gone(ctx, e)
 	case client.EventMessage:
@@ -115,9 +119,15 @@ func (c *Connector) invited(ctx context.Context, e *client.Event) error {
 		c.log.InfoContext(ctx, "somebody who has no login was added to a group, and leaves", "room", e.Room)
 		return ignore(c.backend.Engine.Leave(ctx, e.Account, e.Room), client.ErrNotMember)
 	}
-	return c.inPortal(ctx, info, func(ctx context.Context, p *place) error {
+	if err := c.inPortal(ctx, info, func(ctx context.Context, p *place) error {
 		return c.settle(ctx, p, e.Actor, false, e.Account)
-	})
+	}); err != nil {
+		return err
+	}
+	if text := choiceText(e); text != "" {
+		return c.tell(ctx, e, e.Account, text)
+	}
+	return nil
 }
 
 // ignore returns nil in place of certain errors.
@@ -168,7 +178,7 @@ func (c *Connector) linked(ctx context.Context, room mimi.URI, p client.Person) 
 	if err != nil {
 		return err
 	}
-	return c.nameGhost(ctx, g, p.User, toldName(g))
+	return c.nameGhost(ctx, g, p, toldName(g))
 }
 
 // gone removes a person from the Matrix room of a room that they are no member of
@@ -229,11 +239,14 @@ func (c *Connector) putOut(ctx context.Context, portal *bridgev2.Portal, e *clie
 // alert tells people of something that needs their attention: in the room, if it
 // is one's, and otherwise in the chat with the bot.
 func (c *Connector) alert(ctx context.Context, e *client.Event) error {
-	about := e.Peer
-	if about.IsZero() {
-		about = e.Actor.User
+	text := alertText(e)
+	if e.Reason == client.ReasonLinkDied {
+		name := "a room without a name"
+		if e.Name != "" {
+			name = "“" + e.Name + "”"
+		}
+		text = strings.ReplaceAll(reasons[e.Reason], "%s", name)
 	}
-	text := reason(e.Reason, about)
 	if e.Room.IsZero() || !e.Account.IsZero() {
 		return c.tell(ctx, e, e.Account, text)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mimi-gateway/mimi-gateway/bridge/mimiid"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 )
 
 // DisclosureEvent is the type of the state event that says what the gateway does
@@ -107,6 +108,8 @@ func (c *Connector) disclose(ctx context.Context, p *place) error {
 	text := disclosureText(c.opts.Config.Domain, p.info.Kind == client.RoomConnection, crowd)
 	if p.info.Plain {
 		text = plainDisclosure(c.opts.Config.Domain)
+	} else if p.info.Requirement != identity.RequireAll {
+		text += "\n* " + requirementText(p.info.Requirement) + " Who does not show it to the others is seen by the people of this homeserver all the same."
 	}
 	notice := format.RenderMarkdown(text, true, false)
 	notice.MsgType = event.MsgNotice

@@ -53,8 +53,12 @@ type Rooms interface {
 	Loosen(ctx context.Context, account, room mimi.URI, requirement identity.LinkRequirement) error
 	SetTopic(ctx context.Context, account, room mimi.URI, topic string) error
 	SetAvatar(ctx context.Context, account, room mimi.URI, avatar *rules.Avatar) error
+	// RoomsOf returns the rooms that an account is in, or invited to.
+	RoomsOf(ctx context.Context, account mimi.URI) ([]*client.Leaf, error)
 	Rename(ctx context.Context, account, room mimi.URI, name string) error
 	Room(ctx context.Context, room mimi.URI) (*client.RoomInfo, error)
+	Unverified(ctx context.Context, account, room mimi.URI) ([]client.UnverifiedMember, error)
+	SendAnyway(ctx context.Context, account, room mimi.URI, leaves int) error
 }
 
 // Links let people enter rooms without being added.

@@ -47,7 +47,8 @@ type engine struct {
 	// log is what was asked for, in order.
 	log []string
 	// fail is what calls of a name answer.
-	fail map[string]error
+	fail       map[string]error
+	unverified []client.UnverifiedMember
 	// crowd is how many people there are.
 	crowd client.Crowd
 }
@@ -198,6 +199,7 @@ func (e *engine) CreateRoom(_ context.Context, account mimi.URI, opts client.Roo
 	}
 	info := e.newRoom(client.RoomGroup, opts.Name)
 	info.Plain = opts.Plain
+	info.Topic, info.Requirement = opts.Topic, opts.Requirement
 	e.add(info, account, true, client.LeafJoined)
 	failed := map[mimi.URI]error{}
 	for _, u := range invite {
@@ -262,7 +264,7 @@ func (e *engine) without(room, u mimi.URI) bool {
 		return false
 	}
 	n := len(info.Members)
-	info.Members = slices.DeleteFunc(slices.Clone(info.Members), func(m client.RoomMember) bool { return m.User == u })
+	info.Members = slices.DeleteFunc(slices.Clone(info.Members), func(m client.RoomMember) bool { return m.User == u || m.User.IsZero() && m.Pseudonym == u })
 	return len(info.Members) < n
 }
 
@@ -324,6 +326,19 @@ func (e *engine) Join(_ context.Context, account, room mimi.URI) error {
 		}
 	}
 	return client.ErrNotMember
+}
+
+func (e *engine) RoomsOf(_ context.Context, account mimi.URI) (out []*client.Leaf, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for room, info := range e.rooms {
+		for _, m := range info.Members {
+			if m.User == account {
+				out = append(out, &client.Leaf{Room: room, Account: account, State: m.State})
+			}
+		}
+	}
+	return out, nil
 }
 
 func (e *engine) JoinPseudonymously(ctx context.Context, account, room mimi.URI) error {
@@ -449,6 +464,28 @@ func (e *engine) Room(_ context.Context, room mimi.URI) (*client.RoomInfo, error
 	out := *info
 	out.Members = slices.Clone(info.Members)
 	return &out, nil
+}
+
+func (e *engine) Unverified(_ context.Context, account, room mimi.URI) ([]client.UnverifiedMember, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.unverified), e.call("Unverified", account, room)
+}
+
+// SendAnyway accepts all who are unverified.
+func (e *engine) SendAnyway(_ context.Context, account, room mimi.URI, leaves int) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("SendAnyway", account, room, leaves); err != nil {
+		return err
+	}
+	if leaves != len(e.unverified) {
+		return &client.QuarantineError{Leaves: len(e.unverified)}
+	}
+	for i := range e.unverified {
+		e.unverified[i].Accepted = true
+	}
+	return nil
 }
 
 // Send sends a message once for each source, and fails as the test says.

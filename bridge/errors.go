@@ -14,6 +14,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/content"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
+	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
 )
 
 // An explanation is what a person is told when something did not work: what
@@ -59,7 +60,7 @@ var explanations = []explanation{
 	{client.ErrDenied, "The rules of this room do not allow it to you.", "Ask one of its administrators.", false},
 	{client.ErrBusy, "The room is changing at the moment.", "Try again.", true},
 	{client.ErrLost, "The gateway has lost track of this room.", "A member has to remove you and add you again.", false},
-	{client.ErrQuarantine, "This room has members whose identity could not be verified, so nothing is sent to it.", "Ask who added them to remove them.", false},
+	{client.ErrQuarantine, "This room has members whose identity could not be verified, so nothing is sent to it.", "Say `send-anyway` in the room to see who it is, and to send all the same.", false},
 	{
 		protocol.ErrNoProfile, "The other provider does not offer chats under pseudonyms.",
 		"Only a plain group can be shared with its people, where your administrator allows those: `create-group plain`.", false,
@@ -70,6 +71,22 @@ var explanations = []explanation{
 	{client.ErrNoMaterial, "This person's provider can't let them be added to another room at the moment.", "Try again tomorrow.", true},
 	{client.ErrNoConsent, "This person does not accept being added by you any more.", "Ask them again: `start-chat` with their address.", false},
 	{client.ErrUnverified, "What the other provider sent for this person does not prove that it is them, so they were not added.", "Ask the person in another way, and tell your administrator.", false},
+	{client.ErrLinkForm, "This is not a whole join link.", "Copy it again, from `mimi://` to its end.", false},
+	{client.ErrLinkDead, "This link does not work any more: it has expired, has been used as often as it may, or has ended because somebody left the room or was removed from it.", "Ask who gave it to you for a new one.", false},
+	{client.ErrLinkRemoval, "Somebody is being removed from the room at the moment, and the link ends with that.", "Ask who gave it to you for a new one.", false},
+	{client.ErrLinkOptions, "A link can't work for so long, or for so many people.", "90 days and 1000 people are the most.", false},
+	{client.ErrTooManyLinks, "You have as many links to this room as you may have.", "Withdraw one that is not needed: `links` lists them, `unlink` withdraws one.", false},
+	{client.ErrNoLink, "You have no such link to this room, or not any more.", "`links` lists them.", false},
+	{client.ErrLinkStays, "The provider that hosts this room can't withdraw links, so this one goes on working.", "It ends when it expires, or when somebody leaves the room or is removed.", false},
+	{client.ErrLinksOnly, "Nobody can be added to this room: people enter it by link alone.", "Make one with `link`, and give it to them.", false},
+	{client.ErrNotPseudonymous, "The members of this room see who is in it.", "Enter without `pseudonymously`, or stay away.", false},
+	{client.ErrPseudonymous, "You can't add people while you do not show who you are: they could not know who adds them.", "Show yourself with `identify`, or make a link with `link`.", false},
+	{client.ErrFull, "The room has as many people as it may have.", "", false},
+	{identity.ErrPolicyChange, "Who is seen in a room can only be loosened, from all to admins to optional, and never taken back.", "", false},
+	{identity.ErrMetadataTooLong, "Name, topic and picture of the room are too long together.", "Make the topic shorter.", false},
+	{rules.ErrTooLarge, "The name or the topic is too long.", "A name has at most 256 octets, a topic 4096.", false},
+	{rules.ErrAvatar, "The picture is too large.", "Use a smaller one.", false},
+	{errPicture, "This picture can't be the picture of the room in MIMI: it stands in the room's encrypted description, as a small JPEG.", "Use a JPEG, PNG or GIF of at most 8 MiB and 16 megapixels.", false},
 	{client.ErrStopped, "The gateway is about to stop.", "Try again in a minute.", true},
 	{mimi.ErrAddress, "This is not a MIMI address.", "Write it like bob@example.org.", false},
 	{errElsewhere, "Only accounts of this homeserver have a MIMI address here.", "Ask for a gateway at your own homeserver.", false},
@@ -105,6 +122,9 @@ func explain(err error) explanation {
 		}
 	}
 	if e, ok := explainKeyMaterial(err); ok {
+		return e
+	}
+	if e, ok := explainQuarantine(err); ok {
 		return e
 	}
 	for _, e := range explanations {
@@ -143,8 +163,10 @@ func (e explanation) response() error {
 var reasons = map[client.Reason]string{
 	client.ReasonWrongPerson: "Somebody else answered your request to %s, and was removed. Ask them in another way what happened, then send `start-chat` again.",
 	client.ReasonExpired:     "Your request to %s was not answered in 30 days, and has ended. You can send `start-chat` again.",
+	client.ReasonLinkDied:    "Your links to %s do not work any more: somebody has left it, or was removed. `link` makes a new one, in its room.",
+	client.ReasonLinkFailed:  "You are not in the room that you wanted to enter with a link: its provider did not answer in time, and the room has changed since. Say `join` with the link again.",
 	client.ReasonRoomGone:    "The room of your request to %s does not exist any more. You can send `start-chat` again.",
-	client.ReasonQuarantine:  "The identity of a member whom %s brought could not be verified. Nothing is sent to this room until they are removed.",
+	client.ReasonQuarantine:  "The identity of a member whom %s brought could not be verified. Ask them what happened. Nothing is sent to this room until that member is removed, or you say `send-anyway`.",
 	client.ReasonIdentityCA:  "The provider of %s uses other keys for the identities of its people than before. Ask them in another way whether that is right, before you trust what you read.",
 	client.ReasonResync:      "The gateway lost track of this room, and joined it anew. Messages may be missing.",
 	client.ReasonLost:        "The gateway lost track of this room, and cannot come back by itself. A member has to remove you and add you again.",

@@ -17,8 +17,8 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 )
 
-// unverifiedName is shown for members whose identity is not known.
-const unverifiedName = "Unverified member"
+// unverifiedMark is shown behind the pseudonym of members whose identity is not known.
+const unverifiedMark = " (unverified)"
 
 // ghostID returns the id under which bridgev2 knows a person in a room. Local
 // people have one too: it stands for them in bridgev2's tables, and never becomes
@@ -54,7 +54,7 @@ func (c *Connector) ghost(ctx context.Context, room mimi.URI, p client.Person) (
 		return nil, fmt.Errorf("bridge: failed to load a ghost: %w", err)
 	}
 	if g.Name == "" || !g.NameSet {
-		return g, c.nameGhost(ctx, g, p.User, toldName(g))
+		return g, c.nameGhost(ctx, g, p, toldName(g))
 	}
 	return g, nil
 }
@@ -80,14 +80,19 @@ func toldName(g *bridgev2.Ghost) string {
 // shownName returns what people see: the name that a person told, with the
 // address that was verified; nobody can take another person's place by a name.
 func shownName(user mimi.URI, told string) string {
-	switch {
-	case user.IsZero():
-		return unverifiedName
-	case told == "":
+	if told == "" {
 		return user.Handle()
-	default:
-		return told + " (" + user.Handle() + ")"
 	}
+	return told + " (" + user.Handle() + ")"
+}
+
+// personName is shownName of somebody in a room, who may be known by a pseudonym
+// alone: then no name that they have told counts.
+func personName(p client.Person, told string) string {
+	if p.User.IsZero() {
+		return p.Pseudonym.Handle() + unverifiedMark
+	}
+	return shownName(p.User, told)
 }
 
 // errName reports a homeserver that did not take a ghost's name.
@@ -96,8 +101,8 @@ var errName = errors.New("bridge: the homeserver did not take the name of a ghos
 // nameGhost sets the profile of a ghost, which everybody on the homeserver can
 // see who shares a room with it. told must be a name that the person has told a
 // group: what one person here knows from a direct chat is not for the others.
-func (c *Connector) nameGhost(ctx context.Context, g *bridgev2.Ghost, user mimi.URI, told string) error {
-	name := shownName(user, told)
+func (c *Connector) nameGhost(ctx context.Context, g *bridgev2.Ghost, p client.Person, told string) error {
+	name := personName(p, told)
 	g.UpdateInfo(ctx, &bridgev2.UserInfo{
 		Name: &name,
 		ExtraUpdates: func(_ context.Context, g *bridgev2.Ghost) bool {
@@ -117,11 +122,15 @@ func (c *Connector) nameGhost(ctx context.Context, g *bridgev2.Ghost, user mimi.
 
 // GetUserInfo implements [bridgev2.NetworkAPI].
 func (c *Client) GetUserInfo(ctx context.Context, g *bridgev2.Ghost) (*bridgev2.UserInfo, error) {
-	user, err := c.main.ghostUser(ctx, g.ID)
+	room, user, err := c.main.backend.Store.GhostOwner(ctx, string(g.ID))
 	if err != nil {
 		return nil, err
 	}
-	name := shownName(user, toldName(g))
+	p := client.Person{User: user}
+	if !room.IsZero() {
+		p = client.Person{Pseudonym: user}
+	}
+	name := personName(p, toldName(g))
 	return &bridgev2.UserInfo{Name: &name}, nil
 }
 
@@ -141,7 +150,7 @@ func (c *Connector) named(ctx context.Context, e *client.Event) error {
 		if err != nil {
 			return err
 		}
-		return c.nameGhost(ctx, g, e.Actor.User, e.Name)
+		return c.nameGhost(ctx, g, e.Actor, e.Name)
 	}
 	return c.inPortal(ctx, info, func(ctx context.Context, p *place) error {
 		return c.nameInChat(ctx, p, e.Actor, e.Name)
@@ -155,7 +164,7 @@ func (c *Connector) nameInChat(ctx context.Context, p *place, person client.Pers
 	if err != nil {
 		return err
 	}
-	name := shownName(person.User, told)
+	name := personName(person, told)
 	if err := g.Intent.EnsureJoined(ctx, p.portal.MXID); err != nil {
 		return fmt.Errorf("bridge: failed to let a ghost join: %w", err)
 	}
@@ -190,8 +199,12 @@ func (c *Connector) appears(ctx context.Context, room mimi.URI, p client.Person)
 
 // nameOf returns how a person is called in notices.
 func (c *Connector) nameOf(p client.Person) string {
-	if p.User.IsZero() {
-		return "an unverified member"
+	switch {
+	case !p.User.IsZero():
+		return p.User.Handle()
+	case !p.Pseudonym.IsZero():
+		return p.Pseudonym.Handle() + unverifiedMark
+	default:
+		return "somebody"
 	}
-	return p.User.Handle()
 }

@@ -290,7 +290,7 @@ func TestUnverifiedMembers(t *testing.T) {
 	known := unknown
 	unknown.User = mimi.URI{}
 	w.deliver(&client.Event{Kind: client.EventMembers, Room: room, Added: []client.Person{unknown}})
-	ghost, ok := w.ghosts(portal)["Unverified member"]
+	ghost, ok := w.ghosts(portal)[unknown.Pseudonym.Handle()+" (unverified)"]
 	if !ok {
 		t.Fatalf("the ghosts are %v", w.ghosts(portal))
 	}

@@ -86,6 +86,19 @@ func (c *Client) targetAddress(ctx context.Context, target id.UserID) (mimi.URI,
 	return user, err
 }
 
+// targetPseudonym returns the pseudonym that a ghost is of in a room, or zero.
+func (c *Client) targetPseudonym(ctx context.Context, room mimi.URI, target id.UserID) (mimi.URI, error) {
+	ghost, ok := c.main.bridge.Matrix.ParseGhostMXID(target)
+	if !ok {
+		return mimi.URI{}, nil
+	}
+	in, pseudonym, err := c.main.backend.Store.GhostOwner(ctx, string(ghost))
+	if err != nil || in != room {
+		return mimi.URI{}, err
+	}
+	return pseudonym, nil
+}
+
 // add adds somebody to the MIMI room who was invited to the portal.
 func (c *Client) add(ctx context.Context, msg *bridgev2.MatrixMembershipChange, room mimi.URI, target id.UserID) {
 	user, err := c.targetAddress(ctx, target)
@@ -101,7 +114,10 @@ func (c *Client) add(ctx context.Context, msg *bridgev2.MatrixMembershipChange, 
 func (c *Client) remove(ctx context.Context, msg *bridgev2.MatrixMembershipChange, room mimi.URI, target id.UserID) {
 	user, err := c.targetAddress(ctx, target)
 	if errors.Is(err, client.ErrNotConnected) {
-		return // a ghost of nobody
+		// Who is known by a pseudonym alone is removed by it.
+		if user, err = c.targetPseudonym(ctx, room, target); err == nil && user.IsZero() {
+			return // a ghost of nobody
+		}
 	}
 	if err == nil {
 		err = ignore(c.main.backend.Engine.Kick(ctx, c.account, room, user), client.ErrNotMember)

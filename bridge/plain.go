@@ -19,9 +19,11 @@ func (c *Connector) groupTypes() map[string]bridgev2.GroupTypeCapabilities {
 	group := bridgev2.GroupTypeCapabilities{
 		TypeDescription: "a group",
 		Name:            bridgev2.GroupFieldCapability{Allowed: true, MaxLength: 255},
+		Topic:           bridgev2.GroupFieldCapability{Allowed: true, MaxLength: maxTopic},
 		Participants:    bridgev2.GroupFieldCapability{Allowed: true},
 	}
-	types := map[string]bridgev2.GroupTypeCapabilities{groupType: group}
+	types := pseudonymTypes(group)
+	types[groupType] = group
 	if c.opts.Config.PlainRooms {
 		group.TypeDescription = "a plain group, whose providers see who is in it"
 		types[plainType] = group

@@ -186,7 +186,11 @@ func (c *Client) GetChatInfo(ctx context.Context, portal *bridgev2.Portal) (*bri
 	if err != nil {
 		return nil, err
 	}
-	return c.main.chatInfo(ctx, info)
+	out, err := c.main.chatInfo(ctx, info)
+	if err == nil {
+		addMetadata(out, info, portal)
+	}
+	return out, err
 }
 
 // settle brings a portal into the state of its room: name, members, power. It
@@ -197,6 +201,7 @@ func (c *Connector) settle(ctx context.Context, p *place, actor client.Person, f
 	if err != nil {
 		return err
 	}
+	addMetadata(info, p.info, p.portal)
 	sender, err := c.intentOf(ctx, p, actor)
 	if err != nil {
 		return err

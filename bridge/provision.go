@@ -162,6 +162,7 @@ func (c *Connector) beforeOther(ctx context.Context, evt *event.Event) error {
 			return err
 		}
 		if evt.RoomID == user.ManagementRoom || strings.HasPrefix(evt.Content.AsMessage().Body, c.bridge.Config.CommandPrefix) {
+			c.asJoin(evt, user.ManagementRoom)
 			_, err := c.provision(ctx, evt.Sender) // commands need a login
 			return err
 		}

@@ -165,7 +165,9 @@ func (c *Client) createGroup(ctx context.Context, params *bridgev2.GroupCreatePa
 	}
 	out := &bridgev2.CreateChatResponse{FailedParticipants: map[networkid.UserID]*bridgev2.CreateChatFailedParticipant{}}
 	err = c.main.whileCreating(ctx, func(ctx context.Context) error {
-		room, failed, err := c.main.backend.Engine.CreateRoom(ctx, c.account, client.RoomOptions{Name: name, Topic: topic, Plain: params.Type == plainType}, slices.Collect(maps.Keys(people)))
+		room, failed, err := c.main.backend.Engine.CreateRoom(ctx, c.account, client.RoomOptions{
+			Name: name, Topic: topic, Plain: params.Type == plainType, Requirement: requirements[params.Type],
+		}, slices.Collect(maps.Keys(people)))
 		if err != nil {
 			return err
 		}

@@ -35,6 +35,7 @@ type world struct {
 	bridge    *bridgev2.Bridge
 	connector *bridge.Connector
 	seq       uint64
+	puppets   bool
 	// once turns off that every event is delivered twice.
 	once bool
 }
@@ -49,7 +50,7 @@ type options struct {
 // newWorld runs a bridge until the test ends.
 func newWorld(t *testing.T, opts options) *world {
 	t.Helper()
-	w := &world{t: t, mx: bridgetest.NewMatrix(opts.puppets), engine: newEngine(t)}
+	w := &world{t: t, mx: bridgetest.NewMatrix(opts.puppets), engine: newEngine(t), puppets: opts.puppets}
 	dir := t.TempDir()
 	db, err := dbutil.NewWithDialect("file:"+filepath.Join(dir, "test.db")+"?_txlock=immediate", "sqlite3-fk-wal-fullsync")
 	if err != nil {

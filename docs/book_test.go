@@ -31,7 +31,7 @@ var skipped = map[string]bool{".git": true, "testdata": true, "out": true, "bin"
 
 var (
 	word   = regexp.MustCompile(`\w+`)
-	target = regexp.MustCompile(`(?m)^([a-z]\w*):`)
+	target = regexp.MustCompile(`(?m)^([a-z][\w-]*):`)
 )
 
 func readBook(t *testing.T) *book {

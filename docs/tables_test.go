@@ -19,8 +19,10 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/config"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 	"github.com/mimi-gateway/mimi-gateway/mimi/provider"
+	"github.com/mimi-gateway/mimi-gateway/mimi/room"
 )
 
 // TestComponentTable compares the components of the profile.
@@ -54,6 +56,75 @@ func TestComponentTable(t *testing.T) {
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("the document has %v\nthe code has %v", got, want)
+	}
+}
+
+// TestCodePointTable compares all other numbers of the profile, and sees to it that
+// everything that a leaf lists has its number in one of both tables.
+func TestCodePointTable(t *testing.T) {
+	point := func(what, name string) string { return what + " " + name }
+	want := map[string]uint64{
+		point("CredentialType", "mimimi_pseudonymous"):            uint64(identity.CredentialPseudonymous),
+		point("CipherSuite", "X25519AES128"):                      uint64(suite.X25519AES128),
+		point("CipherSuite", "P256AES128"):                        uint64(suite.P256AES128),
+		point("CipherSuite", "X25519ChaCha20"):                    uint64(suite.X25519ChaCha20),
+		point("ExtensionType", "app_data_dictionary"):             uint64(mls.ExtensionAppDataDictionary),
+		point("ProposalType", "app_data_update"):                  uint64(mls.ProposalAppDataUpdate),
+		point("ProposalType", "self_remove"):                      uint64(mls.ProposalSelfRemove),
+		point("ComponentID", "app_components"):                    uint64(mls.ComponentAppComponents),
+		point("ComponentID", "safe_aad"):                          uint64(mls.ComponentSafeAAD),
+		point("ComponentID", "participant_list"):                  uint64(room.ComponentParticipantList),
+		point("ComponentID", "room_metadata"):                     uint64(room.ComponentRoomMetadata),
+		point("ComponentID", "roles_list"):                        uint64(room.ComponentRolesList),
+		point("ComponentID", "preauth_list"):                      uint64(room.ComponentPreauthList),
+		point("ComponentID", "base_room_policy"):                  uint64(room.ComponentBasePolicy),
+		point("IdentityLinkRequirement", "all"):                   uint64(identity.RequireAll),
+		point("IdentityLinkRequirement", "admins"):                uint64(identity.RequireAdmins),
+		point("IdentityLinkRequirement", "optional"):              uint64(identity.RequireNone),
+		point("IdentityLinkRequirement", "forbidden"):             uint64(identity.Forbidden),
+		point("WrapperMode", "static"):                            uint64(identity.WrapperStatic),
+		point("WrapperMode", "epoch_rotated"):                     uint64(identity.WrapperEpochRotated),
+		point("RatchetTreeRepresentation", "full"):                uint64(protocol.TreeFull),
+		point("RatchetTreeRepresentation", "distributionService"): uint64(protocol.TreeDistributionService),
+		point("version", "mgp"):                                   protocol.ProfileVersion,
+	}
+	text := read(t, "mmr-profile.md")
+	got, numbers := map[string]uint64{}, map[string]bool{}
+	for _, row := range rows(t, text, "### Code points") {
+		n, err := strconv.ParseUint(row[2], 0, 16)
+		if err != nil {
+			t.Fatalf("%v: %v", row, err)
+		}
+		got[point(row[0], row[1])], numbers[fmt.Sprintf("%s %d", row[0], n)] = n, true
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("the document has %v\nthe code has %v", got, want)
+	}
+	for _, row := range rows(t, text, "### Components") {
+		if n, err := strconv.ParseUint(row[1], 0, 16); err == nil {
+			numbers[fmt.Sprintf("ComponentID %d", n)] = true
+		}
+	}
+	listed := func(what string, n uint64) {
+		if !numbers[fmt.Sprintf("%s %d", what, n)] {
+			t.Errorf("a leaf lists %s 0x%04x, which is in no table", what, n)
+		}
+	}
+	c := identity.Capabilities()
+	for _, id := range c.CipherSuites {
+		listed("CipherSuite", uint64(id))
+	}
+	for _, id := range c.Extensions {
+		listed("ExtensionType", uint64(id))
+	}
+	for _, id := range c.Proposals {
+		listed("ProposalType", uint64(id))
+	}
+	for _, id := range c.Credentials {
+		listed("CredentialType", uint64(id))
+	}
+	for _, id := range append(identity.AppComponents(), identity.SafeAADComponents()...) {
+		listed("ComponentID", uint64(id))
 	}
 }
 

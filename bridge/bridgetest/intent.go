@@ -26,6 +26,18 @@ func (i *intent) GetMXID() id.UserID { return i.user }
 
 func (i *intent) IsDoublePuppet() bool { return i.puppet }
 
+func (i *intent) DownloadMedia(_ context.Context, uri id.ContentURIString, _ *event.EncryptedFileInfo) ([]byte, error) {
+	data, ok := i.matrix.Media(uri)
+	if !ok {
+		return nil, mautrix.MNotFound
+	}
+	return data, nil
+}
+
+func (i *intent) UploadMedia(_ context.Context, _ id.RoomID, data []byte, _, _ string) (id.ContentURIString, *event.EncryptedFileInfo, error) {
+	return i.matrix.Upload(data), nil, nil
+}
+
 // SendMessage gives requests with a cause its transaction id, as the transport
 // does for a real homeserver.
 func (i *intent) SendMessage(ctx context.Context, roomID id.RoomID, kind event.Type, content *event.Content, _ *bridgev2.MatrixSendExtra) (*mautrix.RespSendEvent, error) {

@@ -37,6 +37,7 @@ type Matrix struct {
 	changed  chan struct{} // closed and replaced at every change
 	rooms    map[id.RoomID]*Room
 	names    map[id.UserID]string
+	media    map[id.ContentURIString][]byte
 	statuses []bridgev2.MessageStatus
 	sent     map[string]id.EventID // by user, room and transaction id
 	next     int
@@ -114,6 +115,7 @@ func NewMatrix(puppets bool) *Matrix {
 		changed: make(chan struct{}),
 		rooms:   map[id.RoomID]*Room{},
 		names:   map[id.UserID]string{},
+		media:   map[id.ContentURIString][]byte{},
 		sent:    map[string]id.EventID{},
 		puppets: puppets,
 	}
@@ -244,12 +246,35 @@ func (m *Matrix) Repeat(ctx context.Context, evt *event.Event) bridgev2.EventHan
 
 // Rename is a person naming a room, which the bridge learns.
 func (m *Matrix) Rename(ctx context.Context, who id.UserID, roomID id.RoomID, name string) bridgev2.EventHandlingResult {
-	content := &event.Content{Parsed: &event.RoomNameEventContent{Name: name}}
-	m.setState(roomID, event.StateRoomName, "", content, time.Time{})
+	return m.Describe(ctx, who, roomID, event.StateRoomName, &event.RoomNameEventContent{Name: name})
+}
+
+// Describe is a person changing what a room is called, or about, which the bridge
+// learns.
+func (m *Matrix) Describe(ctx context.Context, who id.UserID, roomID id.RoomID, kind event.Type, parsed any) bridgev2.EventHandlingResult {
+	content := &event.Content{Parsed: parsed}
+	m.setState(roomID, kind, "", content, time.Time{})
 	key := ""
 	return m.Repeat(ctx, &event.Event{
-		ID: m.eventID(), RoomID: roomID, Sender: who, Type: event.StateRoomName, StateKey: &key, Content: *content,
+		ID: m.eventID(), RoomID: roomID, Sender: who, Type: kind, StateKey: &key, Content: *content,
 	})
+}
+
+// Upload stores a file, as a person or the bridge does.
+func (m *Matrix) Upload(data []byte) id.ContentURIString {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	uri := id.ContentURIString(fmt.Sprintf("mxc://%s/%d", Server, len(m.media)))
+	m.media[uri] = append([]byte(nil), data...)
+	return uri
+}
+
+// Media returns a file that was stored.
+func (m *Matrix) Media(uri id.ContentURIString) ([]byte, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	data, ok := m.media[uri]
+	return data, ok
 }
 
 // SetDisplayname is a person changing their name, which the bridge learns in one

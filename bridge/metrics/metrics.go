@@ -28,6 +28,7 @@ type Metrics struct {
 	packages   *prometheus.GaugeVec
 	sets       *prometheus.GaugeVec
 	active     *prometheus.GaugeVec
+	links      *prometheus.CounterVec
 }
 
 // New returns a registry with the instruments of the gateway, of the Go
@@ -64,12 +65,19 @@ func New() *Metrics {
 			Help: "Local users who sent or were sent messages: in the last 24 hours with window=\"day\", in the last 30 days with window=\"month\". A pseudonym hides a user among these at most.",
 		}, []string{"window"}),
 	}
+	m.links = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "mimi_identity_links_total",
+		Help: "Identity links of members of rooms that were looked at; each one is, once. With result=\"closed\" it did not open, and the member is unverified.",
+	}, []string{"result"})
 	// Counters that are there before they count can be alerted on.
 	for _, use := range []string{"first", "again"} {
 		m.lastResort.WithLabelValues(use)
 	}
+	for _, result := range []string{"opened", "closed"} {
+		m.links.WithLabelValues(result)
+	}
 	m.registry.MustRegister(
-		m.intakeStored, m.intakeHandled, m.refused, m.lastResort, m.packages, m.sets, m.active,
+		m.intakeStored, m.intakeHandled, m.refused, m.lastResort, m.packages, m.sets, m.active, m.links,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -113,4 +121,13 @@ func (m *Metrics) Stock(packages, sets keymaterial.Stock) {
 func (m *Metrics) Active(crowd client.Crowd) {
 	m.active.WithLabelValues("day").Set(float64(crowd.Day))
 	m.active.WithLabelValues("month").Set(float64(crowd.Month))
+}
+
+// Link implements [client.Metrics].
+func (m *Metrics) Link(opened bool) {
+	result := "closed"
+	if opened {
+		result = "opened"
+	}
+	m.links.WithLabelValues(result).Inc()
 }

@@ -20,6 +20,9 @@ import (
 // attackLimit is how long all attacks may take together.
 const attackLimit = 20 * time.Minute
 
+// manyChecks is on how many checks attacks have to succeed that are removed.
+const manyChecks = 60
+
 // runAttack plays the active attacks against a running gateway.
 func runAttack(ctx context.Context, args []string, stdout io.Writer) error {
 	set := flag.NewFlagSet("attack", flag.ContinueOnError)
@@ -56,9 +59,13 @@ func runAttack(ctx context.Context, args []string, stdout io.Writer) error {
 		if err != nil {
 			return err
 		}
+		atLeast := 0
+		if set.Arg(0) == "all" && only == "" {
+			atLeast = manyChecks
+		}
 		return attack.RunRemoved(ctx, func(ctx context.Context, name string) *exec.Cmd {
 			return exec.CommandContext(ctx, self, "attack", "--removed", "--one", name, "all") //nolint:gosec // ourselves
-		}, attacks, stdout)
+		}, attacks, atLeast, stdout)
 	}
 	return attack.Run(ctx, openPair, attacks, stdout)
 }

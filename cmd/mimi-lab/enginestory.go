@@ -61,7 +61,7 @@ func playEngines(ctx context.Context, opts *demoOptions, out io.Writer) (err err
 
 func (s *engineStory) play(ctx context.Context) error {
 	for _, chapter := range []func(context.Context) error{
-		s.connect, s.talk, s.gather, s.everyoneTalks, s.part, s.crash, s.decline, s.hubView, s.plainRoom,
+		s.connect, s.talk, s.gather, s.everyoneTalks, s.part, s.crash, s.decline, s.link, s.hubView, s.plainRoom,
 	} {
 		if err := chapter(ctx); err != nil {
 			return err

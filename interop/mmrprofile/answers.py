@@ -3,6 +3,7 @@ of docs/mmr-profile.md."""
 
 import base64
 import hashlib
+import json
 
 import structs as t
 import voprf
@@ -28,6 +29,7 @@ class Answers:
         for section in (
             self.keys, self.credential, self.wrapping, self.table, self.join_link, self.metadata, self.policies,
             self.sibling, self.queue, self.package, self.request, self.response, self.token, self.upload,
+            self.containers, self.fanout, self.group_info, self.answer, self.texts,
         ):
             section()
 
@@ -251,6 +253,78 @@ class Answers:
 
     def token_output(self, key_id, nonce):
         return voprf.evaluate(self.octets("issuer_private_key"), b"MGP1 UploadToken" + bytes([key_id]) + nonce)
+
+    def answer(self):
+        response = {"protocol": 1, "userStatus": 5, "userUri": b"", "clients": b""}
+        plaintext = pad(self.put("KeyMaterialResponse", t.KeyMaterialResponse.write(response)), 4096)
+        public, request = self.get("connection_response_public_key"), self.get("AnonymousKeyMaterialRequest_hash")
+        sealed = self.encrypt("key_material_response", public, "KeyMaterialResponse", request, plaintext)
+        self.put("SealedKeyMaterialResponse", t.HPKECiphertext.write(sealed))
+
+    # Sections 2 and 3: where components stand
+
+    def containers(self):
+        def components(*names):
+            return [{"component_id": i, "data": self.get(n)} for i, n in names]
+
+        aad = (0x8D40, "AddAAD")
+        self.put("SafeAAD", t.SafeAAD.write({"items": components(aad)}))
+        others = (0x8D43, "EncryptedConnectionResponse"), (0x8D48, "SiblingProof")
+        self.put("SafeAAD_external", t.SafeAAD.write({"items": components(aad, *others)}))
+        mimi = [0x0022, 0x0023, 0x0025, 0x0026, 0x0027]
+        own = [0x8D40, 0x8D41, 0x8D42, 0x8D43, 0x8D44, 0x8D46, 0x8D47, 0x8D48]
+        negotiated = [
+            {"component_id": 0x0001, "data": t.ComponentsList.write(mimi + own)},
+            {"component_id": 0x0002, "data": t.ComponentsList.write([0x8D40, 0x8D43, 0x8D48])},
+        ]
+        state = (0x8D47, "IdentityLinkState")
+        self.extension("leaf", negotiated + components((0x8D42, "QueueReference")))
+        group = components((0x8D44, "MinimalMetadataPolicy_all"), (0x8D46, "EncryptedRoomMetadata_7"))
+        self.extension("group", negotiated + group)
+        self.extension("group_info", components(state))
+        self.extension("welcome", components((0x8D41, "IdentityLinkWrapperKeys"), state))
+
+    def extension(self, name, components):
+        extension = {"extension_type": 0x0006, "extension_data": {"component_data": components}}
+        self.put("Extension_" + name, t.Extension.write(extension))
+
+    # Section 10
+
+    def fanout(self):
+        message = {
+            "version": 1, "wire_format": 2, "group_id": self.group_id, "epoch": self.number("epoch"), "content_type": 1,
+            "authenticated_data": b"", "encrypted_sender_data": self.octets("encrypted_sender_data"),
+            "ciphertext": self.octets("message_ciphertext"),
+        }
+        fanout = {
+            "message": {"timestamp": self.number("fanout_accepted_ms"), "message": message, "frank": None},
+            "targets": [{"queue": t.QueueReference.decode(self.get("QueueReference")), "tbs": self.tbs}],
+        }
+        self.put("MinimalMetadataFanout", t.MinimalMetadataFanout.write(fanout))
+
+    def group_info(self):
+        context = {
+            "version": 1, "cipher_suite": self.s.number, "group_id": self.group_id, "epoch": self.number("epoch"),
+            "tree_hash": self.octets("tree_hash"),
+            "confirmed_transcript_hash": self.octets("confirmed_transcript_hash"), "extensions": b"",
+        }
+        info = {
+            "group_context": context, "extensions": [t.Extension.decode(self.get("Extension_group_info"))],
+            "confirmation_tag": self.octets("confirmation_tag"), "signer": 3,
+            "signature": self.octets("group_info_signature"),
+        }
+        shown = {
+            "groupInfo": info, "ratchetTreeOption": 4, "pending_proposals": b"", "table": self.link_table,
+            "link_bundle": self.get("JoinBundle"),
+        }
+        self.put("GroupInfoRatchetTreeTBE", t.GroupInfoRatchetTreeTBE.write(shown))
+
+    def texts(self):
+        self.put("JoinLink", self.out["join_link"].encode())
+        key = base64.urlsafe_b64encode(self.get("keymaterial_public_key")).rstrip(b"=").decode()
+        values = self.number("keymaterial_key_id"), self.s.number, key, self.number("keymaterial_not_after")
+        keys = [dict(zip(("id", "suite", "key", "notAfter"), values))]
+        self.put("KeymaterialKeys", json.dumps(keys, separators=(",", ":")).encode())
 
     # Section 4
 

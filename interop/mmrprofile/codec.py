@@ -222,7 +222,7 @@ def change(kind, data, path, how, inputs):
             old = data[at:end]
             if not below:
                 new = change_field(inner, old, how, inputs)
-            elif isinstance(inner, Inside):
+            elif hasattr(inner, "inner") and not isinstance(inner, Optional):
                 new = vector(change(inner.inner, content_of(old), below, how, inputs))
             elif isinstance(inner, Optional):
                 new = old[:1] + change(inner.inner, old[1:], below, how, inputs)

@@ -1,5 +1,8 @@
 """The checks of the negative set, by the names that the file gives them."""
 
+import base64
+import re
+
 import certificates
 import errors
 import structs as t
@@ -200,7 +203,80 @@ class Checks:
         output = self.a.token_output(token["key_id"], token["nonce"])
         need(output == token["output"], errors.ErrUploadToken)
 
+    def open_answer(self, data):
+        self.open_answer_with(data, self.a.get("AnonymousKeyMaterialRequest_hash"))
+
+    def open_answer_to_request(self, request):
+        self.open_answer_with(self.a.get("SealedKeyMaterialResponse"), request)
+
+    def open_answer_with(self, data, request):
+        sealed = t.HPKECiphertext.decode(data)
+        private = self.a.octets("connection_response_private_key")
+        plaintext = self.s.decrypt_with_label(private, "KeyMaterialResponse", request, sealed)
+        t.KeyMaterialResponse.decode(unpad(plaintext, 4096))
+
+    # Where components stand
+
+    def find_AddAAD(self, data):
+        items = {i["component_id"]: i["data"] for i in t.SafeAAD.decode(data)["items"]}
+        need(0x8D40 in items, errors.ErrAddAAD)
+        t.AddAAD.decode(items[0x8D40])
+
+    def components(self, data):
+        extension = t.Extension.decode(data)
+        if extension["extension_type"] != 0x0006:
+            return {}
+        return {c["component_id"]: c["data"] for c in extension["extension_data"]["component_data"]}
+
+    def find_queue(self, data):
+        components = self.components(data)
+        need(0x8D42 in components, errors.ErrQueue)
+        self.open_queue(components[0x8D42])
+
+    def public_state(self, components):
+        need(0x8D41 not in components, errors.ErrLeakedKeys)
+        need(0x8D47 in components, errors.ErrLinkState)
+        return t.IdentityLinkState.decode(components[0x8D47])
+
+    def read_public_GroupInfo(self, data):
+        state = self.public_state(self.components(data))
+        need(state["table_hash"] == self.a.get("table_hash"), errors.ErrLinkState)
+
+    def read_GroupInfo_of_Welcome(self, data):
+        components = self.components(data)
+        need(0x8D47 in components, errors.ErrLinkState)
+        need(0x8D41 in components, errors.ErrKeys)
+        self.join_with_keys(components[0x8D41])
+
+    # Section 10
+
+    def join_with_GroupInfo(self, data):
+        shown = t.GroupInfoRatchetTreeTBE.decode(data)
+        components = {}
+        for extension in shown["groupInfo"]["extensions"]:
+            components |= self.components(t.Extension.write(extension))
+        state = self.public_state(components)
+        need(shown["table"] is not None, errors.ErrTable)
+        digest = self.a.table_hash(t.IdentityLinkTable.write(shown["table"]))
+        need(digest == state["table_hash"], errors.ErrLinkState)
+        self.open_bundle(shown["link_bundle"])
+
+    def read_join_link(self, data):
+        part = r"[A-Za-z0-9_-]"
+        match = re.fullmatch(rf"([^#]*)#c=({part}{{22}})&k=({part}{{43}})", data.decode("latin-1"))
+        need(match, errors.ErrJoinLink)
+        with errors.instead(errors.ErrJoinLink):
+            need(t.split_uri(match[1])[1] == "r", errors.ErrJoinLink)
+        for secret in match.groups()[1:]:
+            octets = base64.urlsafe_b64decode(secret + "=" * (-len(secret) % 4))
+            again = base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+            need(again == secret, errors.ErrJoinLink)
+
     # Section 4
+
+    def sign_TBS_and_receive_request(self, tbs):
+        signature = self.s.sign_with_label(self.a.octets("alice_private_key"), "ConnectionRequestTBS", tbs)
+        self.seal_and_receive_request(self.a.get("ConnectionRequest") + vector(signature))
 
     def verify_package(self, data):
         with errors.instead(errors.ErrPackageFormat):

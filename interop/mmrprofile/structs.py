@@ -265,6 +265,106 @@ JoinCodeRegistrationTBS = Struct(**JOIN_CODE_TBS)
 JoinCodeRegistration = Struct(join_code, **JOIN_CODE_TBS, signature=Opaque())
 
 
+# Containers of components (draft-ietf-mls-extensions-09): the items of a SafeAAD and
+# those of an app_data_dictionary have one form, and ascend.
+
+SafeAADItem = Struct(component_id=U16, data=Opaque())
+
+
+class Element(Vector):
+    """A vector of which one element's fields have names (section 13)."""
+
+    @property
+    def inner(self):
+        return self.element
+
+
+class Components(Element):
+    """struct { ComponentID component_id; opaque data<V>; } components<V>."""
+
+    def read(self, r):
+        components = super().read(r)
+        need(ascending([c["component_id"] for c in components]), errors.ErrComponentOrder)
+        return components
+
+
+# There is one item where a single field of it is changed.
+SafeAAD = Struct(items=Components(SafeAADItem))
+AppDataDictionary = Struct(component_data=Components(SafeAADItem))
+Extension = Struct(extension_type=U16, extension_data=Inside(AppDataDictionary))
+ComponentsList = Vector(U16)
+
+# Section 10
+
+Frank = Optional(Struct())  # no room has a franking agent
+
+
+def private_message(v):
+    need(v["version"] == 1 and v["wire_format"] == 2 and v["content_type"] == 1, errors.ErrMalformed)
+
+
+# An MLSMessage with a PrivateMessage in it (RFC 9420, sections 6 and 6.3).
+MLSMessage = Struct(
+    private_message, version=U16, wire_format=U16, group_id=Opaque(), epoch=U64, content_type=U8, authenticated_data=Opaque(),
+    encrypted_sender_data=Opaque(), ciphertext=Opaque(),
+)
+FanoutMessage = Struct(
+    lambda v: need(v["timestamp"] <= LAST_SECOND * 1000, errors.ErrMalformed),
+    timestamp=U64, message=MLSMessage, frank=Frank,
+)
+FanoutTarget = Struct(
+    lambda v: need(v["queue"]["domain"] == split_uri(v["tbs"]["user_pseudonym"])[0], errors.ErrMalformed),
+    queue=QueueReference, tbs=PseudonymousCredentialTBS,
+)
+
+
+class Targets(Element):
+    def read(self, r):
+        targets = super().read(r)
+        need(targets, errors.ErrMalformed)
+        return targets
+
+
+MinimalMetadataFanout = Struct(message=FanoutMessage, targets=Targets(FanoutTarget))
+
+GroupContext = Struct(
+    version=U16, cipher_suite=U16, group_id=Opaque(), epoch=U64, tree_hash=Opaque(), confirmed_transcript_hash=Opaque(),
+    extensions=Opaque(),
+)
+GroupInfo = Struct(
+    group_context=GroupContext, extensions=Element(Extension), confirmation_tag=Opaque(), signer=U32, signature=Opaque()
+)
+
+
+class Bundle(Opaque):
+    """opaque<V> that holds a JoinBundle, or nothing."""
+
+    inner = JoinBundle
+
+
+GroupInfoRatchetTreeTBE = Struct(
+    groupInfo=GroupInfo, ratchetTreeOption=U8, pending_proposals=Opaque(), table=Optional(IdentityLinkTable),
+    link_bundle=Bundle(),
+)
+
+
+class NoUser(Opaque):
+    """IdentifierUri, or nothing."""
+
+    def read(self, r):
+        uri = super().read(r)
+        need(not uri or split_uri(uri.decode("ascii"))[1] == "u", errors.ErrMalformed)
+        return uri
+
+
+def key_material(v):
+    # There are no KeyPackages in the answers: a success would need some.
+    need(2 <= v["userStatus"] <= 7 and not v["clients"], errors.ErrMalformed)
+
+
+KeyMaterialResponse = Struct(key_material, protocol=Protocol(1), userStatus=U8, userUri=NoUser(), clients=Opaque())
+JoinLink = Struct(text=Rest())
+
 UploadToken = Struct(key_id=U8, nonce=Fixed(32), output=Fixed(64))
 
 

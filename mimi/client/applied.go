@@ -67,6 +67,9 @@ func (c *Client) finish(t *told) {
 func (c *Client) applied(ctx context.Context, r *room, result *mls.CommitResult, accepted time.Time, t *told) error {
 	before := r.public()
 	view := &result.CommitView
+	if err := c.openCommitter(ctx, r, view, t); err != nil {
+		return err
+	}
 	actor := c.actor(r, view)
 	if !result.Active {
 		return c.gone(ctx, r, result, actor, accepted, t)
@@ -119,6 +122,26 @@ func (c *Client) applied(ctx context.Context, r *room, result *mls.CommitResult,
 		t.then(func(ctx context.Context) { c.introduce(ctx, uri) })
 	}
 	return nil
+}
+
+// openCommitter opens the link of who made a commit, if it is closed: as the room was
+// before it.
+func (c *Client) openCommitter(ctx context.Context, r *room, view *mls.CommitView, t *told) error {
+	m, ok := view.Before.Member(view.Committer)
+	if view.External || !ok || r.members[view.Committer] != nil {
+		return nil
+	}
+	s, err := c.openNode(ctx, r, view.Committer, m.Leaf, identity.LeafInTree(c.cfg.Clock.Now()))
+	if err != nil {
+		return err
+	}
+	if err := c.see(ctx, r, s, arrival{}); err != nil {
+		return err
+	}
+	if s.failure != nil {
+		return c.tellQuarantine(ctx, r, Person{}, c.cfg.Clock.Now(), t)
+	}
+	return c.tellOpened(ctx, r, []Person{c.personOf(r, s.member)}, t)
 }
 
 // passedOver ends what own leaves have asked in the last epoch, and lets those ask
@@ -227,8 +250,7 @@ func (c *Client) removed(ctx context.Context, r *room, result *mls.CommitResult,
 			continue
 		}
 		people = append(people, departure{c.person(r, m.Index), leaves(&result.CommitView, m.Index)})
-		delete(r.members, m.Index)
-		if err := c.cfg.Store.DeleteMember(ctx, r.uri(), uint32(m.Index)); err != nil {
+		if err := c.dropMember(ctx, r, m.Index); err != nil {
 			return nil, err
 		}
 	}
@@ -293,41 +315,53 @@ func (c *Client) gone(ctx context.Context, r *room, result *mls.CommitResult, ac
 
 // added opens the leaves that a commit brings or changes.
 func (c *Client) added(ctx context.Context, r *room, view *mls.CommitView, accepted time.Time, t *told) (people []Person, opened []*identity.OpenedLink, err error) {
-	put := func(i mls.LeafIndex) (*Member, *identity.OpenedLink, error) {
-		m, link, err := c.openLeaf(ctx, r, i, c.moment(accepted))
+	var named []Person // who had no name before
+	committer := c.person(r, view.Committer)
+	put := func(i mls.LeafIndex) (sight, error) {
+		before := r.members[i]
+		s, err := c.openLeaf(ctx, r, i, c.moment(accepted))
 		if err != nil {
-			return nil, nil, err
+			return sight{}, err
 		}
-		m.CommittedBy = uint32(view.Committer)
-		if link == nil && !r.hidden(i) {
-			if err := c.tell(ctx, t, &Event{
-				Kind: EventAlert, Time: accepted, Room: r.uri(), Actor: c.person(r, view.Committer), Reason: ReasonQuarantine,
-			}); err != nil {
-				return nil, nil, err
-			}
+		s.member.CommittedBy = uint32(view.Committer)
+		how := arrival{external: view.External}
+		if tbs, ok := r.public().Leaf(view.Committer); ok && view.Committer != i {
+			how.by = tbs.UserPseudonym
 		}
-		return m, link, c.putMember(ctx, r, m)
+		if err := c.see(ctx, r, s, how); err != nil {
+			return sight{}, err
+		}
+		if s.failure != nil {
+			return s, c.tellQuarantine(ctx, r, committer, accepted, t)
+		}
+		if before != nil && before.User.IsZero() {
+			named = append(named, c.personOf(r, s.member))
+		}
+		return s, nil
 	}
 	for _, a := range view.Added {
-		m, link, err := put(a.Index)
+		s, err := put(a.Index)
 		if err != nil {
 			return nil, nil, err
 		}
-		opened = append(opened, link)
+		opened = append(opened, s.link)
 		if _, resync := view.Before.Member(a.Index); !resync || len(view.Removed) == 0 || !view.External {
-			people = append(people, c.personOf(r, m))
+			people = append(people, c.personOf(r, s.member))
 		}
 	}
 	for _, u := range view.Updated {
 		if u.New.Credential.Equal(&u.Old.Credential) {
 			continue
 		}
-		if _, _, err := put(u.Index); err != nil {
+		if _, err := put(u.Index); err != nil {
 			return nil, nil, err
 		}
 	}
-	_, err = c.reopen(ctx, r)
-	return people, opened, err
+	again, err := c.reopen(ctx, r, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	return people, opened, c.tellOpened(ctx, r, append(named, again...), t)
 }
 
 // answered looks for the answer to an account's connection request in an external

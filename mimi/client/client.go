@@ -158,6 +158,13 @@ type Limits struct {
 	// Crowd is how many people of this provider should be active a day, so that a
 	// pseudonym hides who it is. If there are fewer, operator and people are told.
 	Crowd int
+	// LinkBatch is how many identity links are opened in one transaction. The links of
+	// a room with no more leaves are opened when it is joined; of a larger one those
+	// that are needed, and the others later.
+	LinkBatch int
+	// Quarantine is how long a leaf whose link does not open stays in the room, unless
+	// it came by itself (docs/mmr-profile.md, section 8).
+	Quarantine time.Duration
 	// Refill is how far schedule ticks are apart on average: what was handed out is
 	// replaced then.
 	Refill time.Duration
@@ -190,6 +197,8 @@ func DefaultLimits() Limits {
 		LastResort:     4,
 		Packages:       5,
 		Uploads:        1000,
+		LinkBatch:      64,
+		Quarantine:     24 * time.Hour,
 		Refill:         6 * time.Hour,
 		Crowd:          20,
 	}
@@ -209,11 +218,14 @@ type Client struct {
 	plainMade plainMade
 	presence  presence
 
-	inbox   *lanes
-	outbox  *lanes
-	events  *lanes
-	waiters waiters
-	timers  timers
+	inbox     *lanes
+	outbox    *lanes
+	events    *lanes
+	opener    *lanes
+	tries     tries
+	waiters   waiters
+	timers    timers
+	evictions timers
 
 	mu   sync.Mutex
 	ctx  context.Context //nolint:containedctx // ends with Stop: the life of the goroutines, not of a call
@@ -254,6 +266,7 @@ func New(cfg Config) (*Client, error) {
 	c.inbox = newLanes(c, c.workInbox)
 	c.outbox = newLanes(c, c.workOutbox)
 	c.events = newLanes(c, c.workEvents)
+	c.opener = newLanes(c, c.openSome)
 	return c, nil
 }
 
@@ -262,7 +275,7 @@ func (l *Limits) complete() {
 	for have, def := range map[*int]int{
 		&l.Rooms: d.Rooms, &l.Attempts: d.Attempts, &l.ProfileMembers: d.ProfileMembers, &l.Sets: d.Sets, &l.Crowd: d.Crowd,
 		&l.Requests: d.Requests, &l.AccountRooms: d.AccountRooms, &l.LastResort: d.LastResort, &l.Packages: d.Packages,
-		&l.Uploads: d.Uploads, &l.Links: d.Links, &l.Generations: d.Generations,
+		&l.Uploads: d.Uploads, &l.Links: d.Links, &l.Generations: d.Generations, &l.LinkBatch: d.LinkBatch,
 	} {
 		if *have == 0 {
 			*have = def
@@ -272,7 +285,7 @@ func (l *Limits) complete() {
 		&l.Call: d.Call, &l.CatchUp: d.CatchUp, &l.Send: d.Send, &l.Backoff: d.Backoff, &l.MaxBackoff: d.MaxBackoff,
 		&l.RemovalStep: d.RemovalStep, &l.MaxRemoval: d.MaxRemoval, &l.Memory: d.Memory, &l.SetPeriod: d.SetPeriod,
 		&l.LinkLife: d.LinkLife, &l.MaxLinkLife: d.MaxLinkLife,
-		&l.Refill: d.Refill,
+		&l.Refill: d.Refill, &l.Quarantine: d.Quarantine,
 	} {
 		if *have == 0 {
 			*have = def
@@ -378,6 +391,7 @@ func (c *Client) Stop() {
 	}
 	c.mu.Unlock()
 	c.timers.stop()
+	c.evictions.stop()
 	c.work.Wait()
 }
 

@@ -195,6 +195,7 @@ func (c *Client) settle(ctx context.Context, uri mimi.URI) {
 		entering := r.entering()
 		err := c.settleRoom(ctx, r)
 		rejoins = len(r.former) > 0
+		c.openInBackground(r)
 		if entering != nil && r.record.Kind == RoomGroup && !rejoins && r.own[entering.Account] == nil {
 			joins = entering
 		}
@@ -219,7 +220,9 @@ func (c *Client) settle(ctx context.Context, uri mimi.URI) {
 	}
 	c.renewOldest(ctx, uri)
 	c.leaveAgain(ctx, uri)
+	c.showOwn(ctx, uri)
 	c.planRemovals(ctx, uri)
+	c.planEvictions(ctx, uri)
 }
 
 // settleRoom is settle on a locked room. What was refused is given up: its author

@@ -124,11 +124,11 @@ func (c *Client) hostRoom(ctx context.Context, r *room, creation *mmr.Creation) 
 		if err := c.cfg.Store.PutLeaf(ctx, r.own[r.record.Creator]); err != nil {
 			return err
 		}
-		m, _, err := c.openLeaf(ctx, r, 0, c.moment(c.cfg.Clock.Now()))
+		s, err := c.openLeaf(ctx, r, 0, c.moment(c.cfg.Clock.Now()))
 		if err != nil {
 			return err
 		}
-		return c.putMember(ctx, r, m)
+		return c.see(ctx, r, s, arrival{})
 	})
 }
 

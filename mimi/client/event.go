@@ -35,6 +35,9 @@ const (
 	// EventMembers: Actor added Added to, or removed Removed from Room, or has given
 	// members other roles; who left by themselves is Actor too. The truth is in [Client.Room].
 	EventMembers EventKind = "members"
+	// EventOpened: it is known now who Added are, who were in Room before: their
+	// identity links have been opened.
+	EventOpened EventKind = "opened"
 	// EventGone: Account is not a member of Room any more. Actor removed it, or
 	// is Account if it left.
 	EventGone EventKind = "gone"
@@ -85,9 +88,13 @@ const (
 	ReasonLinkFailed Reason = "link-failed"
 	// ReasonRoomGone: the room that a request or invitation was for is gone.
 	ReasonRoomGone Reason = "room-gone"
-	// ReasonQuarantine: the identity link of a member of the room does not open.
-	// Actor is the member who brought it.
+	// ReasonQuarantine: the identity links of members of the room do not open: of
+	// Count in all. Actor is the member who brought the last one, or that one itself;
+	// zero if it was there when the room was joined.
 	ReasonQuarantine Reason = "quarantine"
+	// ReasonRemoveUnverified: Count members of the room have been unverified for so
+	// long that an administrator has to remove them, and none is here.
+	ReasonRemoveUnverified Reason = "remove-unverified"
 	// ReasonIdentityCA: Peer's provider uses another identity CA than before.
 	ReasonIdentityCA Reason = "identity-ca"
 	// ReasonResync: the gateway lost track of the room and joined it anew;
@@ -119,6 +126,7 @@ type Event struct {
 	Content []byte   `json:"content,omitempty"`
 	Name    string   `json:"name,omitempty"`
 	Reason  Reason   `json:"reason,omitempty"`
+	Count   int      `json:"count,omitempty"`
 
 	Requirement identity.LinkRequirement `json:"requirement,omitempty"`
 	// Plain says with EventInvited that Room is a plain room.

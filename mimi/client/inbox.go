@@ -51,7 +51,6 @@ func (c *Client) workInbox(ctx context.Context, uri mimi.URI) (more bool, err er
 		if m.Message.PublicMessage != nil {
 			c.prepare(ctx, domainsOf(m.Message.PublicMessage)...)
 		}
-		c.prepare(ctx, treeDomains(m.RatchetTree.Tree)...)
 	}
 	var lost bool
 	err = c.withSlot(ctx, uri, func(r *room) (*room, error) {
@@ -95,6 +94,10 @@ func (c *Client) workInbox(ctx context.Context, uri mimi.URI) (more bool, err er
 	c.waiters.change(uri)
 	if lost {
 		return true, c.recover(ctx, uri, in)
+	}
+	if wants, ok := errors.AsType[*errNoCA](err); ok {
+		c.prepare(ctx, wants.domain)
+		return true, nil // the same again, with the CA or without
 	}
 	return err == nil, err
 }
@@ -212,6 +215,9 @@ func (c *Client) processed(ctx context.Context, r *room, result *mls.Result, acc
 
 // received tells of an application message, if it is what its sender may send.
 func (c *Client) received(ctx context.Context, r *room, m *mls.ApplicationMessage, accepted time.Time, t *told) error {
+	if err := c.openClosed(ctx, r, m.Sender, t); err != nil {
+		return err
+	}
 	member, ok := r.sender(m)
 	if !ok {
 		c.refused(ctx, "dropped a message of a leaf that is gone", mls.ErrNotMember, "room", r.uri())

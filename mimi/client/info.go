@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
@@ -26,6 +25,9 @@ type RoomInfo struct {
 	Plain   bool
 	Epoch   uint64
 	Members []RoomMember
+	// Closed is how many leaves are not among Members yet, because their identity
+	// links have not been opened: [EventOpened] tells of them.
+	Closed int
 }
 
 // A RoomMember is a user of a room, with one leaf or more.
@@ -55,12 +57,14 @@ func (c *Client) Room(ctx context.Context, uri mimi.URI) (*RoomInfo, error) {
 		if avatar, err := rules.ParseAvatar(shown.Avatar); err == nil {
 			info.Avatar = avatar // one that would have to be fetched is not shown
 		}
-		info.Members = nil
+		info.Members, info.Closed = nil, r.closed()
+		seen := map[mimi.URI]bool{}
 		for _, i := range r.public().Leaves() {
 			m, ok := r.members[i]
-			if !ok || slices.ContainsFunc(info.Members, func(o RoomMember) bool { return o.Pseudonym == m.UserPseudonym }) {
+			if !ok || seen[m.UserPseudonym] {
 				continue
 			}
+			seen[m.UserPseudonym] = true
 			member := RoomMember{
 				Person: c.personOf(r, m), Client: m.Client,
 				Admin:   r.public().State().Role(m.UserPseudonym) == rules.RoleAdmin,

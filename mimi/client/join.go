@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
@@ -34,11 +36,12 @@ func (c *Client) joinConnection(ctx context.Context, account mimi.URI, request *
 	if err != nil {
 		return nil, err
 	}
-	before, opened, err := c.inspect(ctx, r, info)
+	before, view, err := c.inspect(ctx, r, info)
 	if err != nil {
 		c.count(err)
 		return nil, err
 	}
+	opened := c.openInspected(ctx, r, view)
 	policy := before.Policy()
 	err = request.CheckRoom(before.GroupID(), before.Leaves(), opened, &policy)
 	if err == nil {
@@ -101,30 +104,36 @@ func (c *Client) groupInfo(ctx context.Context, r *room, key suite.SignatureKey,
 	return info, nil
 }
 
-// inspect reads the room behind a GroupInfo as its hub shows it, checks what a
-// joiner can (docs/mmr-profile.md, section 8), and opens its links. It sets the
+// inspect reads the room behind a GroupInfo as its hub shows it, and checks what a
+// joiner can without opening links (docs/mmr-profile.md, section 8). It sets the
 // room's public state.
-func (c *Client) inspect(ctx context.Context, r *room, info *protocol.GroupInfoRatchetTreeTBE) (*mmr.Room, map[mls.LeafIndex]*identity.OpenedLink, error) {
+func (c *Client) inspect(ctx context.Context, r *room, info *protocol.GroupInfoRatchetTreeTBE) (*mmr.Room, mls.View, error) {
 	groupID := info.GroupInfo.GroupContext.GroupID
 	newest, err := c.checkLinkState(r, info)
 	if err != nil {
-		return nil, nil, err
+		return nil, mls.View{}, err
 	}
 	group, err := mls.NewPublicGroup(ctx, c.groupConfig(r.rules, r.suite, groupID, &r.ring), &info.GroupInfo, &info.RatchetTree.Tree)
 	if err != nil {
-		return nil, nil, err
+		return nil, mls.View{}, err
 	}
 	public, err := mmr.Open(r.suite, group.View(), newest, info.Table)
 	if err != nil {
-		return nil, nil, err
+		return nil, mls.View{}, err
 	}
 	if public.Plain() != r.plain() {
-		return nil, nil, fmt.Errorf("%w: the room is of another kind than it was", protocol.ErrMalformed)
+		return nil, mls.View{}, fmt.Errorf("%w: the room is of another kind than it was", protocol.ErrMalformed)
 	}
 	r.rules.Set(public)
-	c.prepare(ctx, treeDomains(info.RatchetTree.Tree)...)
+	return public, group.View(), nil
+}
+
+// openInspected opens the links of a room before an account joins it.
+func (c *Client) openInspected(ctx context.Context, r *room, view mls.View) map[mls.LeafIndex]*identity.OpenedLink {
+	c.prepare(ctx, r.domains(r.public().Leaves())...)
 	opened := map[mls.LeafIndex]*identity.OpenedLink{}
-	for m := range group.View().Members() {
+	r.inspected = map[mimi.URI]*identity.OpenedLink{}
+	for m := range view.Members() {
 		if r.hidden(m.Index) {
 			continue
 		}
@@ -133,9 +142,9 @@ func (c *Client) inspect(ctx context.Context, r *room, info *protocol.GroupInfoR
 			c.refused(ctx, "identity link does not open", err, "room", r.uri(), "leaf", m.Index)
 			continue
 		}
-		opened[m.Index] = link
+		opened[m.Index], r.inspected[link.Pseudonyms().ClientPseudonym] = link, link
 	}
-	return public, opened, nil
+	return opened
 }
 
 // checkLinkState checks what a GroupInfo says of the room's identity links, and
@@ -285,25 +294,8 @@ func (c *Client) entered(ctx context.Context, r *room, result *mls.CommitResult,
 	if err := c.cfg.Store.PutLeaf(ctx, &joined); err != nil {
 		return err
 	}
-	for i := range r.members {
-		if _, still := next.Leaf(i); !still {
-			delete(r.members, i)
-			if err := c.cfg.Store.DeleteMember(ctx, r.uri(), uint32(i)); err != nil {
-				return err
-			}
-		}
-	}
-	for _, i := range next.Leaves() {
-		if tbs, ok := next.Leaf(i); ok && r.members[i] != nil && r.members[i].ClientPseudonym == tbs.ClientPseudonym {
-			continue // colleagues have seen it before
-		}
-		m, _, err := c.openLeaf(ctx, r, i, identity.LeafInTree(c.cfg.Clock.Now()))
-		if err != nil {
-			return err
-		}
-		if err := c.putMember(ctx, r, m); err != nil {
-			return err
-		}
+	if err := c.openEntered(ctx, r, result.Committer, t); err != nil {
+		return err
 	}
 	if next.Newest() != before.Newest() {
 		if err := c.linksDie(ctx, r, c.cfg.Clock.Now(), t); err != nil {
@@ -317,6 +309,30 @@ func (c *Client) entered(ctx context.Context, r *room, result *mls.CommitResult,
 		return c.redescribed(ctx, r, t)
 	}
 	return c.joined(ctx, r, own.Account, t)
+}
+
+// openEntered opens the links of a room that an external Commit has led to: that of
+// the own leaf, and the others if they are few. What was seen before it, by colleagues
+// or before a resync, is kept.
+func (c *Client) openEntered(ctx context.Context, r *room, own mls.LeafIndex, t *told) error {
+	for _, i := range slices.Collect(maps.Keys(r.members)) {
+		if tbs, still := r.public().Leaf(i); still && tbs.ClientPseudonym == r.members[i].ClientPseudonym {
+			continue
+		}
+		if err := c.dropMember(ctx, r, i); err != nil {
+			return err
+		}
+	}
+	leaves := []mls.LeafIndex{own}
+	if r.public().Size() <= c.cfg.Limits.LinkBatch {
+		leaves = r.closedLeaves(c.cfg.Limits.LinkBatch)
+	}
+	if _, err := c.look(ctx, r, leaves, t); err != nil {
+		return err
+	}
+	r.inspected = nil
+	c.openInBackground(r)
+	return nil
 }
 
 // joined tells an account that it has entered a room by a link.

@@ -160,6 +160,7 @@ func (c *Client) openByLink(ctx context.Context, r *room, join *linkJoin, info *
 	if err != nil {
 		return err
 	}
+	c.prepareFew(ctx, r)
 	if public.Policy().ConnectionRoom {
 		return ErrConnectionRoom
 	}

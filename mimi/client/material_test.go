@@ -296,3 +296,71 @@ func crashInRefill(t *testing.T, n int) (crashed bool) {
 	}
 	return crashed
 }
+
+// TestWelcomeAfterRefill: a Welcome to a set of last resort comes late, when the set
+// was replaced already.
+func TestWelcomeAfterRefill(t *testing.T) {
+	w := newWorld(t, "a.example", "b.example")
+	a, b := w.gateways["a.example"], w.gateways["b.example"]
+	b.stop()
+	b.limits.Sets = -1 // none is made on demand
+	b.start()
+	alice, bob := a.person("alice", "Alice"), b.person("bob", "Bob")
+	w.connect(alice, bob)
+	var kept [][]byte
+	b.set(func(g *gateway) { g.lose = keep(&kept) })
+	room, failed, err := a.client.CreateRoom(t.Context(), alice, client.RoomOptions{Name: "Plans"}, []mimi.URI{bob})
+	if err != nil || len(failed) > 0 {
+		t.Fatal(err, failed)
+	}
+	w.until("the Welcome is on its way", func() bool { return b.holds(&kept, 1) })
+	if err := b.client.Refill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	held, err := b.stores.People.AllKeyPackages(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range held {
+		if times, err := b.stores.People.Holdings(t.Context(), h.Token); err != nil || times[0].HandedOut > 0 || len(times) != 4 {
+			t.Errorf("%d sets, the first handed out %d times, %v", len(times), times[0].HandedOut, err)
+		}
+	}
+	b.hears("a.example", room, &kept)
+	w.join(bob, room)
+	w.say(bob, room, "late, and here", "a.example")
+}
+
+// TestLastResortIsRenewed: at every moment there are four sets of last resort that
+// can be handed out for almost a week to come, whether they are used or not.
+func TestLastResortIsRenewed(t *testing.T) {
+	w := newWorld(t, "a.example", "b.example")
+	b := w.gateways["b.example"]
+	alice, bob := w.gateways["a.example"].person("alice", "Alice"), b.person("bob", "Bob")
+	w.connect(alice, bob)
+	sets := map[mimi.URI]bool{}
+	begin := w.clock.Now()
+	for w.clock.Now().Sub(begin) < 60*24*time.Hour {
+		b.tick()
+		held, err := b.stores.People.AllKeyPackages(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(held) != 4 {
+			t.Fatalf("%v: there are %d sets", w.clock.Now(), len(held))
+		}
+		for _, h := range held {
+			sets[h.Set] = true
+			if h.NotAfter.Before(identity.HandOutHorizon(w.clock.Now().AddDate(0, 0, 6))) {
+				t.Errorf("%v: a set is not handed out any more in six days", w.clock.Now())
+			}
+		}
+	}
+	if len(sets) < 4*7 || len(sets) > 4*10 {
+		t.Errorf("in 60 days there were %d sets", len(sets))
+	}
+	// What was never handed out leaves nothing behind.
+	if n := b.stores.People.PrivateParts(); n != 4 {
+		t.Errorf("%d private parts are kept", n)
+	}
+}

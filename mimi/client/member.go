@@ -25,6 +25,10 @@ func (c *Client) Invite(ctx context.Context, account, uri, user mimi.URI) error 
 	}); err != nil {
 		return err
 	}
+	// Only who knows everybody knows that the person is not there.
+	if err := c.openAll(ctx, uri); err != nil {
+		return err
+	}
 	if plain, err := c.isPlain(ctx, uri); err != nil {
 		return err
 	} else if plain {
@@ -110,6 +114,9 @@ func (r *room) propose(opts *mls.CommitOptions, update rules.ParticipantListUpda
 
 // Kick removes a person from a group.
 func (c *Client) Kick(ctx context.Context, account, uri, user mimi.URI) error {
+	if err := c.openAll(ctx, uri); err != nil {
+		return err
+	}
 	if err := c.awaitRenewals(ctx, uri); err != nil {
 		return err
 	}
@@ -191,9 +198,11 @@ func (c *Client) accept(ctx context.Context, account, uri mimi.URI) error {
 			return err
 		}
 		r.own[account] = &joined
+		c.openInBackground(r)
 		return nil
 	})
 	if err == nil {
+		c.spawn(func(ctx context.Context) { c.showOwn(ctx, uri) })
 		c.spawn(func(ctx context.Context) { c.sendProfile(ctx, account, uri) })
 		c.planRemovals(ctx, uri) // it may commit them now
 	}

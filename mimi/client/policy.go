@@ -26,9 +26,9 @@ func (r *room) hidden(i mls.LeafIndex) bool {
 	return there && entry == nil
 }
 
-// hiddenMember describes a leaf without an entry. Who is behind an own one is known
-// here, and to nobody else.
-func (c *Client) hiddenMember(r *room, m *Member) *Member {
+// ownMember describes a leaf whose link does not say who it is: because it has no
+// entry, or a bad one. Who is behind an own leaf is known here all the same.
+func (c *Client) ownMember(r *room, m *Member) *Member {
 	if own, ok := r.ownAt(mls.LeafIndex(m.Index)); ok {
 		m.User, m.NotAfter = own.Account, c.cfg.Clock.Now().Add(leafLife)
 	}
@@ -148,6 +148,9 @@ func (c *Client) JoinPseudonymously(ctx context.Context, account, uri mimi.URI) 
 // one: [ErrDenied]. The user is named by address, or by pseudonym if the address is
 // not known.
 func (c *Client) SetRole(ctx context.Context, account, uri, user mimi.URI, admin bool) error {
+	if err := c.openAll(ctx, uri); err != nil {
+		return err
+	}
 	return c.commit(ctx, uri, account, func(_ context.Context, r *room, _ *Leaf) (*mls.CommitOptions, error) {
 		if r.record.Kind == RoomConnection {
 			return nil, ErrConnectionRoom

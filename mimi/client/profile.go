@@ -106,7 +106,7 @@ func (c *Client) introduce(ctx context.Context, uri mimi.URI) {
 	var epoch uint64
 	var accounts []mimi.URI
 	err := c.withRoom(ctx, uri, func(r *room) error {
-		if len(r.members) > c.cfg.Limits.ProfileMembers {
+		if r.public().Size() > c.cfg.Limits.ProfileMembers {
 			return nil
 		}
 		epoch = r.group.Epoch()

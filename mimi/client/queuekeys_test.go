@@ -141,3 +141,42 @@ func TestProviderKeyOver(t *testing.T) {
 		}
 	}
 }
+
+// TestTokenKeyRotation over a simulated year: at every moment the directory has a key
+// for connection tokens that is good for days to come, and with it key material is
+// fetched. Keys come and go.
+func TestTokenKeyRotation(t *testing.T) {
+	w := newWorld(t, "a.example", "b.example")
+	a, b := w.gateways["a.example"], w.gateways["b.example"]
+	alice, bob := a.person("alice", "Alice"), b.person("bob", "Bob")
+	w.connect(alice, bob)
+	seen := map[string]bool{}
+	for week := range 52 {
+		for range 7 {
+			w.clock.Advance(24 * time.Hour)
+		}
+		var key identity.ProviderKey
+		good := func() bool {
+			_, keys, err := b.client.IdentityCA()
+			if err != nil || len(keys) == 0 {
+				t.Fatalf("week %d: %d keys, %v", week, len(keys), err)
+			}
+			key = keys[len(keys)-1]
+			return key.NotAfter.Sub(w.clock.Now()) > 13*24*time.Hour
+		}
+		w.until("key that is renewed in time", func() bool {
+			if good() {
+				return true
+			}
+			w.clock.Advance(time.Hour) // the maintenance of the next day
+			return false
+		})
+		seen[string(key.Public)] = true
+		if week%4 == 0 {
+			w.together(alice, bob, week)
+		}
+	}
+	if len(seen) < 12 {
+		t.Errorf("%d keys in a year", len(seen))
+	}
+}

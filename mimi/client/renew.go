@@ -32,7 +32,25 @@ func (c *Client) maintain(ctx context.Context) {
 	if err := c.renewLeaves(ctx); err != nil && ctx.Err() == nil {
 		c.cfg.Log.WarnContext(ctx, "could not renew credentials in rooms", "err", err)
 	}
+	if err := c.reopenRooms(ctx); err != nil && ctx.Err() == nil {
+		c.cfg.Log.WarnContext(ctx, "could not try identity links again", "err", err)
+	}
 	c.planMaintenance()
+}
+
+// reopenRooms tries the links again that did not open, in all rooms.
+func (c *Client) reopenRooms(ctx context.Context) error {
+	rooms, err := c.cfg.Store.Rooms(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, record := range rooms {
+		if !record.Left {
+			errs = append(errs, c.reopenAll(ctx, record.URI))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // planMaintenance starts the next round in a day.

@@ -256,6 +256,7 @@ func (c *Client) rejoined(ctx context.Context, r *room, f *formerLeaf, t *told) 
 // again returns the room as it is before any account has joined it anew.
 func (r *room) again() (*room, error) {
 	next := emptyRoom(r.record, r.suite)
+	next.past = r
 	if !r.plain() {
 		if err := next.setRing(r.ring); err != nil {
 			return nil, err
@@ -303,11 +304,13 @@ func (c *Client) rejoinAs(ctx context.Context, r *room, f *formerLeaf, info *pro
 	}
 	first := r.group == nil
 	if first {
-		before, _, err := c.inspect(ctx, r, info)
+		before, view, err := c.inspect(ctx, r, info)
 		if err != nil {
 			c.count(err)
 			return err
 		}
+		r.keepSeen(view)
+		c.prepareFew(ctx, r)
 		if err := r.allRows(before); err != nil {
 			return err
 		}
@@ -333,8 +336,37 @@ func (c *Client) rejoinAs(ctx context.Context, r *room, f *formerLeaf, info *pro
 		if !first {
 			return nil
 		}
-		return c.cfg.Store.DeleteRows(ctx, r.uri())
+		if err := c.cfg.Store.DeleteRows(ctx, r.uri()); err != nil {
+			return err
+		}
+		for _, m := range r.members {
+			if err := c.cfg.Store.PutMember(ctx, m); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+}
+
+// keepSeen takes over, from the room before it is joined anew, the members whose
+// leaves are still there with the credential that was opened: no link is opened twice.
+func (r *room) keepSeen(view mls.View) {
+	old := r.past
+	r.past = nil
+	if old == nil {
+		return
+	}
+	for i, m := range old.members {
+		before, was := old.group.View().Member(i)
+		now, is := view.Member(i)
+		if !was || !is || !before.Leaf.Credential.Equal(&now.Leaf.Credential) {
+			continue
+		}
+		r.members[i] = m
+		if q := old.quarantined[i]; q != nil {
+			r.quarantined[i], r.requarantined = q, true
+		}
+	}
 }
 
 // formerInfo asks the hub for the room in the name of a leaf that is replaced. It

@@ -37,6 +37,17 @@ type room struct {
 	// links are the join links that accounts here have made, by the keys of their
 	// rows.
 	links map[string]*Link
+	// people are the members by what may not contradict, or nil: see [room.others].
+	people *people
+	// quarantined are the leaves whose links do not open, and requarantined says that
+	// they have changed since the room was stored.
+	quarantined   map[mls.LeafIndex]*quarantined
+	requarantined bool
+	// inspected are links, by client pseudonym, that were opened before the room was
+	// joined.
+	inspected map[mimi.URI]*identity.OpenedLink
+	// past is the room before it was joined anew, until the first leaf has joined.
+	past *room
 	// rows are changes beside the group's that are not stored.
 	rows []mls.Row
 }
@@ -47,7 +58,7 @@ func emptyRoom(record *Room, s *suite.Suite) *room {
 		record: record, suite: s, rules: mmr.NewRules(nil),
 		own: map[mimi.URI]*Leaf{}, members: map[mls.LeafIndex]*Member{},
 		leaves: map[mls.LeafIndex]*leave{}, former: map[mimi.URI]*formerLeaf{},
-		links: map[string]*Link{},
+		links: map[string]*Link{}, quarantined: map[mls.LeafIndex]*quarantined{},
 	}
 }
 
@@ -179,6 +190,8 @@ func (r *room) read(rows []mls.Row) (others []mls.Row, err error) {
 			err = wire.Unmarshal(row.Value, &r.ring)
 		case row.Key == rowFormer:
 			err = r.readFormer(row)
+		case row.Key == rowQuarantine:
+			err = r.readQuarantine(row)
 		case strings.HasPrefix(row.Key, rowLeave):
 			err = r.readLeave(row)
 		case strings.HasPrefix(row.Key, rowLink):
@@ -243,6 +256,13 @@ func (c *Client) save(ctx context.Context, r *room) error {
 	}
 	rows := append(r.group.Dirty(), r.rows...)
 	r.rows = nil
+	if r.requarantined {
+		row, err := r.quarantineRow()
+		if err != nil {
+			return err
+		}
+		rows, r.requarantined = append(rows, row), false
+	}
 	if len(rows) == 0 {
 		return nil
 	}
@@ -290,6 +310,16 @@ func (c *Client) person(r *room, i mls.LeafIndex) Person {
 		return Person{Pseudonym: tbs.UserPseudonym}
 	}
 	return Person{}
+}
+
+// personBehind returns who is behind a user pseudonym.
+func (c *Client) personBehind(r *room, pseudonym mimi.URI) Person {
+	for _, i := range r.public().LeavesOf(pseudonym) {
+		if m := r.members[i]; m != nil && !m.User.IsZero() {
+			return c.personOf(r, m)
+		}
+	}
+	return Person{Pseudonym: pseudonym}
 }
 
 func (c *Client) personOf(r *room, m *Member) Person {

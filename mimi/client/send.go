@@ -10,7 +10,6 @@ import (
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/content"
-	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
@@ -31,7 +30,7 @@ type Sent struct {
 // Messages of a room are sent in the order of the calls.
 func (c *Client) Send(ctx context.Context, account, uri mimi.URI, source string, message content.Message) (Sent, error) {
 	var id content.MessageID
-	err := c.withRoom(ctx, uri, func(r *room) error {
+	err := c.whenOpen(ctx, uri, func(r *room) error {
 		own, err := r.speaker(account)
 		if err != nil {
 			return err
@@ -43,8 +42,8 @@ func (c *Client) Send(ctx context.Context, account, uri mimi.URI, source string,
 		} else if !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		if r.unverified() {
-			return ErrQuarantine
+		if err := r.verified(account); err != nil {
+			return err
 		}
 		composed, err := c.compose(r, own, message)
 		if err != nil {
@@ -77,18 +76,17 @@ func (c *Client) compose(r *room, own *Leaf, message content.Message) (content.C
 	return author.Compose(message)
 }
 
-// unverified reports whether a leaf of the room is in quarantine, and the room is one
-// in which everybody's link has to open (docs/mmr-profile.md, section 8).
-func (r *room) unverified() bool {
-	if r.public().Policy().Requirement != identity.RequireAll {
-		return false
+// whenOpen is [Client.withRoom] for what needs the links of all members: if f fails
+// with errClosed, they are opened, and f is called again.
+func (c *Client) whenOpen(ctx context.Context, uri mimi.URI, f func(r *room) error) error {
+	err := c.withRoom(ctx, uri, f)
+	if !errors.Is(err, errClosed) {
+		return err
 	}
-	for _, m := range r.members {
-		if m.User.IsZero() {
-			return true
-		}
+	if err := c.openAll(ctx, uri); err != nil {
+		return err
 	}
-	return false
+	return c.withRoom(ctx, uri, f)
 }
 
 // awaitAccepted waits until the hub has accepted a message.
@@ -157,25 +155,42 @@ func (c *Client) workOutbox(ctx context.Context, uri mimi.URI) (more bool, err e
 }
 
 // nextOutgoing returns the oldest message of a room that is not accepted, or nil.
+// Messages of accounts that do not send because of a leaf in quarantine wait for that
+// to end, and let others pass.
 func (c *Client) nextOutgoing(ctx context.Context, uri mimi.URI) (*Outgoing, error) {
 	all, err := c.cfg.Store.Unaccepted(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, out := range all {
-		if out.Room == uri {
-			return out, nil
-		}
+	all = slices.DeleteFunc(all, func(out *Outgoing) bool { return out.Room != uri })
+	if len(all) == 0 {
+		return nil, nil
 	}
-	return nil, nil
+	var next *Outgoing
+	err = c.withRoom(ctx, uri, func(r *room) error {
+		for _, out := range all {
+			if next = out; r.unverified(out.Account) == 0 {
+				return nil
+			}
+		}
+		next = nil
+		return nil
+	})
+	if errors.Is(err, ErrNotMember) {
+		return all[0], nil // it is given up
+	}
+	return next, err
 }
 
 // encrypt makes the request for a message in the current epoch. The ratchet's step
 // and the ciphertext are stored together, before anything is sent.
 func (c *Client) encrypt(ctx context.Context, out *Outgoing) error {
 	for range c.cfg.Limits.Attempts {
-		err := c.withRoom(ctx, out.Room, func(r *room) error {
+		err := c.whenOpen(ctx, out.Room, func(r *room) error {
 			if err := c.settleRoom(ctx, r); err != nil {
+				return err
+			}
+			if err := r.verified(out.Account); err != nil {
 				return err
 			}
 			own, err := r.speaker(out.Account)
@@ -190,6 +205,9 @@ func (c *Client) encrypt(ctx context.Context, out *Outgoing) error {
 				if err := c.commitPending(ctx, r, own); err != nil {
 					return err
 				}
+			}
+			if err := r.verified(out.Account); err != nil {
+				return err // what was pending has brought somebody
 			}
 			return c.protect(ctx, r, own, out)
 		})
@@ -261,6 +279,10 @@ func (c *Client) submit(ctx context.Context, out *Outgoing) error {
 // notSent gives a message up if it can never be sent, and leaves it for later
 // otherwise.
 func (c *Client) notSent(ctx context.Context, out *Outgoing, err error) (more bool, _ error) {
+	if errors.Is(err, ErrQuarantine) {
+		c.cfg.Log.InfoContext(ctx, "a message waits: the room has members whose identity could not be verified", "room", out.Room)
+		return true, nil
+	}
 	if !errors.Is(err, ErrDenied) && !errors.Is(err, ErrNotMember) && !errors.Is(err, ErrInvited) && !errors.Is(err, ErrLost) {
 		return false, err
 	}

@@ -23,8 +23,9 @@ const (
 	singleRefresh     = 24 * time.Hour
 )
 
-// Metrics is told what an operator has to see of key material and of how many
-// people there are. Nothing that it is given says who they are. Calls may be concurrent, and must not block.
+// Metrics is told what an operator has to see of key material, of identity links, and of
+// how many people there are. Nothing that it is given says who they are. Calls may be
+// concurrent, and must not block.
 type Metrics interface {
 	// LastResort counts a set of KeyPackages of last resort that was handed out, and
 	// says how often that set was before.
@@ -34,6 +35,8 @@ type Metrics interface {
 	Stock(packages, sets keymaterial.Stock)
 	// Active says how many people of this provider there are, every hour.
 	Active(crowd Crowd)
+	// Link counts an identity link that was opened, or that did not open.
+	Link(opened bool)
 }
 
 // noMetrics is who nobody asks.
@@ -47,6 +50,9 @@ func (noMetrics) Stock(_, _ keymaterial.Stock) {}
 
 // Active implements [Metrics].
 func (noMetrics) Active(Crowd) {}
+
+// Link implements [Metrics].
+func (noMetrics) Link(bool) {}
 
 // lastResort is told by the provider that a set of last resort was handed out. The
 // next schedule tick replaces it.

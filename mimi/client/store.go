@@ -223,7 +223,7 @@ type Leaves interface {
 }
 
 // A Member is one leaf of a room as its identity link was opened. Links are
-// opened once and kept.
+// opened once and kept; a leaf without a member is one whose link is still closed.
 type Member struct {
 	Room mimi.URI
 	// Index is the leaf index in the ratchet tree.

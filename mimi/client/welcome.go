@@ -86,14 +86,18 @@ func (c *Client) attach(ctx context.Context, r *room, w *mls.Welcome, accepted t
 // invite notes that an account has been added to a room. Who was added by a
 // stranger leaves again, unseen (docs/mmr-profile.md, section 8).
 func (c *Client) invite(ctx context.Context, r *room, in invited, joined *mls.Joined, accepted time.Time, t *told) error {
-	adder, account := c.person(r, joined.GroupInfo.Signer), in.Account
+	account := in.Account
+	if err := c.openClosed(ctx, r, joined.GroupInfo.Signer, t); err != nil {
+		return err
+	}
+	adder := c.person(r, joined.GroupInfo.Signer)
 	l := &Leaf{Room: r.uri(), Account: account, Index: uint32(joined.Own), State: LeafInvited, AddedBy: adder.User}
 	r.own[account] = l
 	if err := c.cfg.Store.PutLeaf(ctx, l); err != nil {
 		return err
 	}
-	if m := r.members[joined.Own]; m != nil && r.hidden(joined.Own) {
-		if err := c.putMember(ctx, r, c.hiddenMember(r, m)); err != nil {
+	if m := r.members[joined.Own]; m != nil && m.User.IsZero() {
+		if err := c.putMember(ctx, r, c.ownMember(r, m)); err != nil {
 			return err
 		}
 	}
@@ -157,14 +161,8 @@ func (c *Client) welcomed(ctx context.Context, uri mimi.URI, m *protocol.FanoutM
 	if err := c.cfg.Store.PutRoom(ctx, r.record); err != nil {
 		return nil, err
 	}
-	for _, i := range r.public().Leaves() {
-		member, _, err := c.openLeaf(ctx, r, i, c.joinMoment(i, joined, m.Accepted))
-		if err != nil {
-			return nil, err
-		}
-		if err := c.putMember(ctx, r, member); err != nil {
-			return nil, err
-		}
+	if err := c.openJoined(ctx, r, joined, m.Accepted, t); err != nil {
+		return nil, err
 	}
 	if err := c.remember(ctx, r); err != nil {
 		return nil, err
@@ -181,13 +179,21 @@ func (c *Client) welcomed(ctx context.Context, uri mimi.URI, m *protocol.FanoutM
 	return r, nil
 }
 
-// joinMoment is when the certificate of a leaf has to be valid, as a joiner sees
-// it: now for its own new leaf; leaves that were there may have expired.
-func (c *Client) joinMoment(i mls.LeafIndex, joined *mls.Joined, accepted time.Time) identity.Moment {
-	if i == joined.Own {
-		return c.moment(accepted)
+// openJoined opens the links of a room that a Welcome has led to: the own one first,
+// which tells whether others can see who the account is, then the adder's, and the
+// others if they are few. Leaves that were there before may have expired.
+func (c *Client) openJoined(ctx context.Context, r *room, joined *mls.Joined, accepted time.Time, t *told) error {
+	s, err := c.openLeaf(ctx, r, joined.Own, c.moment(accepted))
+	if err != nil {
+		return err
 	}
-	return identity.LeafInTree(c.cfg.Clock.Now())
+	if s.failure != nil {
+		c.cfg.Log.WarnContext(ctx, "an account was added with an entry that nobody can open; it gets another one when it joins", "room", r.uri())
+	}
+	if err := c.see(ctx, r, s, arrival{}); err != nil {
+		return err
+	}
+	return c.openNeeded(ctx, r, []mls.LeafIndex{joined.GroupInfo.Signer}, t)
 }
 
 // joinWelcome opens a Welcome and makes the joiner's checks of what came in it

@@ -74,6 +74,8 @@ type gateway struct {
 	packages, sets keymaterial.Stock
 	ticks          int
 	crowd          client.Crowd
+	// looked counts the links that were opened, or did not open.
+	looked int
 }
 
 // Active implements [client.Metrics].
@@ -91,6 +93,9 @@ func (g *gateway) Stock(packages, sets keymaterial.Stock) {
 		g.ticks++
 	})
 }
+
+// Link implements [client.Metrics].
+func (g *gateway) Link(bool) { g.set(func(g *gateway) { g.looked++ }) }
 
 // running is a gateway from one start to the next.
 type running struct {

@@ -45,6 +45,11 @@ func (k *answerSet) make() {
 	k.makeToken()
 	k.makeUpload()
 	k.makeUploadToken()
+	k.makeContainers()
+	k.makeFanout()
+	k.makeGroupInfo()
+	k.makeAnswer()
+	k.makeTexts()
 }
 
 // A quietSigner signs without randomness, which makes ECDSA deterministic (RFC

@@ -34,6 +34,7 @@ var refusals = map[string]error{
 	"ErrPackageValidity": ErrPackageValidity, "ErrRequestFormat": ErrRequestFormat, "ErrUnknownPackage": ErrUnknownPackage,
 	"ErrRequestDecrypt": ErrRequestDecrypt, "ErrRequestSignature": ErrRequestSignature, "ErrRecipient": ErrRecipient, "ErrRequestAge": ErrRequestAge,
 	"ErrResponse": ErrResponse, "ErrMalformed": protocol.ErrMalformed,
+	"ErrAddAAD": identity.ErrAddAAD, "ErrComponentOrder": mls.ErrComponentOrder, "ErrLeakedKeys": identity.ErrLeakedKeys,
 	"ErrUpload": keymaterial.ErrUpload, "ErrUploadSignature": keymaterial.ErrUploadSignature, "ErrUploadToken": keymaterial.ErrUploadToken,
 }
 
@@ -41,9 +42,9 @@ var refusals = map[string]error{
 // is named. What is checked without a change has to pass.
 func (k *answerSet) refuse() {
 	passed := map[[2]string]bool{}
-	for _, c := range refusedCases() {
+	for _, c := range append(refusedCases(), messageCases()...) {
 		structure, _, _ := strings.Cut(c.answer, "_")
-		if structure == "EncryptedConnectionResponse" {
+		if structure == "EncryptedConnectionResponse" || structure == "SealedKeyMaterialResponse" {
 			structure = "HPKECiphertext"
 		}
 		run, want := k.checks()[c.check], refusals[c.name]
@@ -113,6 +114,17 @@ func (k *answerSet) checks() map[string]func([]byte) error {
 		"verify join code":                 k.checkJoinCode,
 		"verify upload":                    k.checkUpload,
 		"redeem token":                     k.checkUploadToken,
+		"find AddAAD":                      k.checkAddAAD,
+		"find queue":                       k.checkLeafExtension,
+		"read public GroupInfo":            k.checkPublicExtension,
+		"read GroupInfo of Welcome":        k.checkWelcomeExtension,
+		"decode MinimalMetadataFanout":     decodes(new(protocol.MinimalMetadataFanout)),
+		"join with GroupInfo":              k.checkGroupInfo,
+		"decode KeyMaterialResponse":       decodes(new(protocol.KeyMaterialResponse)),
+		"open answer":                      k.checkAnswer,
+		"open answer to request":           k.checkAnswerTo,
+		"sign TBS and receive request":     k.checkRequestTBS,
+		"read join link":                   k.checkJoinLink,
 	}
 }
 

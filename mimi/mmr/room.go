@@ -207,6 +207,9 @@ func (r *Room) LeavesOf(user mimi.URI) []mls.LeafIndex { return slices.Clone(r.r
 // Leaves returns all leaves, ascending.
 func (r *Room) Leaves() []mls.LeafIndex { return slices.Sorted(maps.Keys(r.roster.byLeaf)) }
 
+// Size counts the leaves.
+func (r *Room) Size() int { return len(r.roster.byLeaf) }
+
 // CheckNew fails unless r is a room as it begins: epoch 0, one leaf, one
 // participant, the policy that the profile gives that kind of room
 // (docs/mmr-profile.md, sections 6 and 10), whose creator is of that domain.

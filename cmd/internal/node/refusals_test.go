@@ -92,3 +92,99 @@ func TestRefusalsNameTheirCheck(t *testing.T) {
 		t.Fatalf("%d refusals: %v", found, err)
 	}
 }
+
+// ours are errors that no message of a peer can cause, or that are no refusal: the
+// caller learns something else from them.
+var ours = map[string]bool{
+	"identity.ErrCAExpiring": true, "identity.ErrLinkTooLong": true, "identity.ErrMetadataTooLong": true,
+	"identity.ErrNoPin": true, "identity.ErrPinConflict": true,
+	"mmr.ErrStored":            true,
+	"connection.ErrNoPackage":  true,
+	"keymaterial.ErrExhausted": true, "keymaterial.ErrNoPrivate": true, "keymaterial.ErrUnknownToken": true,
+	"protocol.ErrNoProfile": true,
+}
+
+// Every exported error of the profile's packages has a code: in the table, or
+// because it is returned as the refusal of a check.
+func TestEverySentinelHasACode(t *testing.T) {
+	coded := map[string]string{}
+	ast.Inspect(parse(t, "refusals.go"), func(n ast.Node) bool {
+		lit, ok := n.(*ast.CompositeLit)
+		if !ok || len(lit.Elts) != 2 {
+			return true
+		}
+		if code, ok := lit.Elts[1].(*ast.BasicLit); ok {
+			name := selector(lit.Elts[0])
+			if coded[name] != "" {
+				t.Errorf("%s has two codes", name)
+			}
+			coded[name] = code.Value
+		}
+		return true
+	})
+	for _, pkg := range []string{"identity", "mmr", "connection", "keymaterial", "protocol", "room"} {
+		declared, refused := map[string]bool{}, map[string]bool{}
+		files, err := filepath.Glob(filepath.Join("..", "..", "..", "mimi", pkg, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("package %s: no files: %v", pkg, err)
+		}
+		for _, path := range files {
+			if strings.HasSuffix(path, "_test.go") {
+				continue
+			}
+			ast.Inspect(parse(t, path), func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.FuncDecl:
+					return n.Body != nil
+				case *ast.ValueSpec:
+					for _, name := range n.Names {
+						if strings.HasPrefix(name.Name, "Err") && name.IsExported() {
+							declared[name.Name] = true
+						}
+					}
+				case *ast.CallExpr:
+					if f, ok := n.Fun.(*ast.SelectorExpr); ok && f.Sel.Name == "Refuse" {
+						ast.Inspect(n, func(n ast.Node) bool {
+							if id, ok := n.(*ast.Ident); ok {
+								refused[id.Name] = true
+							}
+							return true
+						})
+					}
+				}
+				return true
+			})
+		}
+		if len(declared) == 0 {
+			t.Errorf("package %s: no errors were found", pkg)
+		}
+		for name := range declared {
+			full := pkg + "." + name
+			if !refused[name] && coded[full] == "" && !ours[full] {
+				t.Errorf("%s has no code in refusals.go, and is no refusal of a check", full)
+			}
+		}
+	}
+}
+
+func parse(t *testing.T, path string) *ast.File {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// selector is pkg.Name.
+func selector(e ast.Expr) string {
+	s, ok := e.(*ast.SelectorExpr)
+	if !ok {
+		return ""
+	}
+	x, ok := s.X.(*ast.Ident)
+	if !ok {
+		return ""
+	}
+	return x.Name + "." + s.Sel.Name
+}

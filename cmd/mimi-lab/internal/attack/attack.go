@@ -36,7 +36,7 @@ type Attack struct {
 // A success says what an attacker has reached, or "" if nothing so far.
 type success func() string
 
-// never is the success of an attack that had one chance.
+// once is the success of an attack that had one chance.
 func once(what string) success { return func() string { return what } }
 
 // Groups are the commands, in the order in which "all" plays them.
@@ -78,7 +78,7 @@ type Verdict struct {
 }
 
 // patience is how long a message may take to arrive and to be judged.
-const patience = 20 * time.Second
+const patience = 45 * time.Second
 
 // lastWord is how long the verdict may take once another check has refused
 // something.

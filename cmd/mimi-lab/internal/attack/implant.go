@@ -83,6 +83,12 @@ func (im *implant) psk(_ context.Context, id mls.PreSharedKeyID) (suite.Secret, 
 // room is the room as everyone sees it.
 func (im *implant) room() *mmr.Room { return im.rules.Room() }
 
+// merge puts the last Commit into effect in the implant.
+func (im *implant) merge() {
+	result := must(im.group.Merge(im.w.ctx))
+	im.rules.Set(must(im.rules.Next(&result.CommitView)))
+}
+
 // key is the signature key of an own leaf.
 func (im *implant) key(account mimi.URI) suite.SignatureKey {
 	key, ok := im.group.SignatureKey(im.own[account])

@@ -93,6 +93,15 @@ func relayAttacks() []Attack {
 		relay("key-of-another", "signs with another key than the leaf's", "relay-key", func(w *world, im *implant, f *fetch) {
 			f.key = im.key(w.eve)
 		}),
+		{
+			Name: "who-leaves", What: "asks as somebody whose removal is pending", Check: "relay-permission", Section: "5",
+			play: func(w *world) success {
+				_, theirs := w.keys(w.eve, w.alice)
+				target, im := w.pendingRemoval(w.eve)
+				f := w.fetch(target, im.tbs(w.eve), im.credential(im.own[w.eve]), im.key(w.eve), w.victim.Domain, theirs.Token)
+				return w.granted(w.send(protocol.EndpointKeyMaterialAnonymous, "", w.request(f)), http.StatusOK, "who is gone is given a KeyPackage")
+			},
+		},
 		relay("changed-request", "changes the request after it was signed", "relay-signature", func(_ *world, _ *implant, f *fetch) {
 			f.signed = func(r *protocol.AnonymousKeyMaterialRequest) { r.Signature[5] ^= 1 }
 		}),

@@ -1,6 +1,7 @@
 package attack
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -70,7 +71,7 @@ func fanOutAttacks() []Attack {
 				body := w.fanOutBody(im, im.victimLeaf(), public(&req.ProposalOrCommit))
 				i := strings.Index(string(body), string(rune(len(w.victim.Domain)))+w.victim.Domain)
 				if i < 0 {
-					panic(failure{errNoQueue})
+					panic(failure{errors.New("the queue reference is not in the body")})
 				}
 				body[i+1] = 'n'
 				return w.granted(w.post(protocol.EndpointNotify, w.lair.String(), body), http.StatusCreated, "the gateway takes it")

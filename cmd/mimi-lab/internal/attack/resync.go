@@ -18,9 +18,6 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
-// errNoQueue reports a fan-out in which the queue's domain was not found.
-var errNoQueue = errors.New("the queue reference is not in the body")
-
 func resyncAttacks() []Attack {
 	return slices.Concat(externalAttacks(), siblingAttacks(), shownAttacks(), leavingAttacks())
 }

@@ -22,7 +22,7 @@ func Run(ctx context.Context, open Open, attacks []Attack, out io.Writer) error 
 	var failed []string
 	for _, a := range attacks {
 		v := a.verdict(ctx, w)
-		if v.Err == nil {
+		if v.Err == nil && v.Reached == "" {
 			v.Err = w.alive(ctx)
 		}
 		fmt.Fprintln(out, v.Line())
@@ -49,8 +49,8 @@ const switchVariable = "MUTANT"
 
 // RunRemoved plays each attack in a process and a world of its own, from which its
 // check has been removed. It fails unless the attack then succeeds, or meets another
-// check. command is how to run [One] for the attack with a name.
-func RunRemoved(ctx context.Context, command func(ctx context.Context, name string) *exec.Cmd, attacks []Attack, out io.Writer) error {
+// check, and unless attacks succeed on at least a number of checks. command is how to run [One] for the attack with a name.
+func RunRemoved(ctx context.Context, command func(ctx context.Context, name string) *exec.Cmd, attacks []Attack, atLeast int, out io.Writer) error {
 	results := make([]string, len(attacks))
 	var workers sync.WaitGroup
 	next := make(chan int)
@@ -66,18 +66,24 @@ func RunRemoved(ctx context.Context, command func(ctx context.Context, name stri
 	}
 	close(next)
 	workers.Wait()
-	count := map[string]int{}
+	count, shown := map[string]int{}, map[string]bool{}
 	var failed []string
 	for i, a := range attacks {
 		kind, what, _ := strings.Cut(results[i], " ")
 		count[kind]++
+		if kind == succeeds {
+			shown[a.Check] = true
+		}
 		if kind == stillRefused {
 			failed = append(failed, a.Group+"/"+a.Name)
 		}
 		fmt.Fprintf(out, "%-9s %-40s without %-27s %s\n", kind, a.Group+"/"+a.Name, a.Check, what)
 	}
-	fmt.Fprintf(out, "%d attacks on %d checks: without its check, %d succeed, %d crash the gateway, %d meet another check\n",
-		len(attacks), Checks(attacks), count[succeeds], count[crashes], count[meetsNext])
+	fmt.Fprintf(out, "%d attacks on %d checks: without its check, %d succeed (on %d checks), %d crash the gateway, %d meet another check\n",
+		len(attacks), Checks(attacks), count[succeeds], len(shown), count[crashes], count[meetsNext])
+	if len(shown) < atLeast {
+		return fmt.Errorf("attacks succeed without %d checks, want %d: the others do not show what their check is for", len(shown), atLeast)
+	}
 	if len(failed) > 0 {
 		return fmt.Errorf("it makes no difference whether the check is there: %s", strings.Join(failed, ", "))
 	}

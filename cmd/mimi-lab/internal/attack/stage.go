@@ -1,7 +1,6 @@
 package attack
 
 import (
-	"errors"
 	"slices"
 	"time"
 
@@ -32,6 +31,8 @@ type stage struct {
 	table    func(*identity.IdentityLinkTable)
 	shown    func(*protocol.GroupInfoRatchetTreeTBE)
 	response func(*protocol.GroupInfoResponse)
+	// stale seals the answer to a key that nobody asked with.
+	stale bool
 	// hubKey signs the answer, if it is not that of the group's external sender.
 	hubKey suite.SignatureKey
 	// guests have leaves as well.
@@ -120,6 +121,9 @@ func (w *world) show(st *stage, uri mimi.URI, key identity.WrapperKey) reply {
 	return func(e *wiretap.Exchange) ([]byte, bool) {
 		var req protocol.GroupInfoRequest
 		w.check(wire.Unmarshal(e.Request, &req))
+		if st.stale {
+			req.GroupInfoPublicKey = must(w.suite.GenerateHPKEKey(w.random)).Public()
+		}
 		resp := must(protocol.NewGroupInfoResponse(w.suite, sender, hubKey, uri, req.GroupInfoPublicKey, content))
 		if st.response != nil {
 			st.response(resp)
@@ -153,6 +157,7 @@ func stageAttacks() []Attack {
 		lures("answer-for-another-request", "answers for another cipher suite than Anna has asked for", "group-info-answer-room", "10", func(_ *world, st *stage) {
 			st.response = func(r *protocol.GroupInfoResponse) { r.CipherSuite = suite.P256AES128 }
 		}),
+		lures("replayed-answer", "answers with what it has sealed for an earlier request", "group-info-answer-opens", "10", func(_ *world, st *stage) { st.stale = true }),
 		lures("unsigned-answer", "answers without a signature of the hub", "group-info-answer-signature", "10", func(_ *world, st *stage) {
 			st.response = func(r *protocol.GroupInfoResponse) { r.Signature[5] ^= 1 }
 		}),
@@ -206,9 +211,3 @@ func stageAttacks() []Attack {
 		}),
 	}
 }
-
-// connectionRoles are those of a connection room.
-func connectionRoles() room.Instance { return room.ConnectionRoom() }
-
-// errNoKeyPackage reports that the victim has handed nothing out.
-var errNoKeyPackage = errors.New("the victim has handed out no KeyPackage")

@@ -1,6 +1,7 @@
 package attack
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
+	"github.com/mimi-gateway/mimi-gateway/mimi/room"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
@@ -39,8 +41,7 @@ func greets(name, what, check, section string, prepare func(w *world, g *greetin
 			g.stage.creator = w.newcomer(g.adder, mimi.URI{}, nil)
 		}
 		im, _ := w.build(g.stage, must(identity.NewWrapperKey(w.suite, w.random)))
-		kp, link := w.packageOfAlice(uri, g.stage.creator)
-		body := w.greeting(im, g, kp, link)
+		body := w.greeting(im, g, w.packageOfAlice(uri, g.stage.creator))
 		w.post(protocol.EndpointNotify, g.path.String(), body)
 		return func() string {
 			if w.victim.Count(func(e *client.Event) bool { return e.Kind == client.EventInvited && e.Room == g.path }) > 0 {
@@ -52,22 +53,22 @@ func greets(name, what, check, section string, prepare func(w *world, g *greetin
 }
 
 // packageOfAlice fetches a KeyPackage that was made for Mallory.
-func (w *world) packageOfAlice(uri mimi.URI, n *newcomer) (*mls.KeyPackage, *identity.EncryptedIdentityLinkKey) {
+func (w *world) packageOfAlice(uri mimi.URI, n *newcomer) *mls.KeyPackage {
 	_, theirs := w.keys(w.mallory, w.alice)
 	f := w.fetch(uri, n.id.TBS(), n.params.Credential, n.id.Key, w.victim.Domain, theirs.Token)
 	req := w.request(f)
 	a := w.send(protocol.EndpointKeyMaterialAnonymous, "", req)
 	var sealed protocol.SealedKeyMaterial
 	if a.status != http.StatusOK || wire.Unmarshal(a.body, &sealed) != nil {
-		panic(failure{errNoKeyPackage})
+		panic(failure{errors.New("the victim has handed out no KeyPackage")})
 	}
 	answer := must(sealed.Open(w.suite, f.response, must(req.Hash())))
 	w.check(answer.Err())
-	return answer.Clients[0].KeyPackage, nil
+	return answer.Clients[0].KeyPackage
 }
 
 // greeting commits the Add of Alice and makes what the hub sends her.
-func (w *world) greeting(im *implant, g *greeting, kp *mls.KeyPackage, _ *identity.EncryptedIdentityLinkKey) []byte {
+func (w *world) greeting(im *implant, g *greeting, kp *mls.KeyPackage) []byte {
 	_, theirs := w.keys(w.mallory, w.alice)
 	cred := must(identity.ParseCredential(w.suite, kp.LeafNode.Credential, kp.LeafNode.SignatureKey))
 	link := must(identity.DeriveLinkKey(w.suite, theirs.Key, &cred.PseudonymousCredentialTBS))
@@ -107,7 +108,7 @@ func welcomeAttacks() []Attack {
 		}),
 		greets("connection-room", "adds Alice to a connection room", "welcome-connection-room", "4", func(_ *world, g *greeting) {
 			g.stage.policy = identity.ConnectionRoomPolicy()
-			g.stage.instance = connectionRoles()
+			g.stage.instance = room.ConnectionRoom()
 		}),
 		greets("no-wrapper-keys", "leaves the wrapper keys out, so that Alice knows nobody", "welcome-keys-missing", "3", func(_ *world, g *greeting) {
 			g.bend = func(d *draft) {

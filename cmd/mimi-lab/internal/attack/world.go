@@ -141,7 +141,11 @@ func (w *world) accept(asker, asked mimi.URI) {
 
 // gather makes a room with people in it, who have all joined.
 func (w *world) gather(host *Side, creator mimi.URI, others ...mimi.URI) mimi.URI {
-	room, failed, err := host.Node.Client().CreateRoom(w.ctx, creator, client.RoomOptions{Name: "a room"}, others)
+	return w.gatherWith(client.RoomOptions{Name: "a room"}, host, creator, others...)
+}
+
+func (w *world) gatherWith(opts client.RoomOptions, host *Side, creator mimi.URI, others ...mimi.URI) mimi.URI {
+	room, failed, err := host.Node.Client().CreateRoom(w.ctx, creator, opts, others)
 	w.check(err)
 	for user, err := range failed {
 		w.check(fmt.Errorf("add %s: %w", user, err))

@@ -13,7 +13,7 @@ ErrLinkState ErrKeys ErrJoinLink ErrMetadata ErrPolicy ErrPolicyChange ErrSiblin
 ErrProviderKey ErrPackageFormat ErrPackageSuite ErrPackageSignature ErrPackageUser
 ErrPackageValidity ErrRequestFormat ErrUnknownPackage ErrRequestDecrypt ErrRequestSignature
 ErrRecipient ErrRequestAge ErrResponse ErrMalformed ErrKey ErrPresence
-ErrUpload ErrUploadSignature ErrUploadToken ErrAddAAD ErrComponentOrder ErrLeakedKeys
+ErrUpload ErrUploadSignature ErrUploadToken ErrAddAAD ErrGroupID ErrComponentOrder ErrLeakedKeys
 """.split()
 
 for _name in NAMES:

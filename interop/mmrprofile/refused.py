@@ -37,6 +37,10 @@ class Checks:
         tbs = {name: cred[name] for name in t.PseudonymousCredentialTBS.fields}
         return cred["identity_link_ciphertext"], t.PseudonymousCredentialTBS.write(tbs)
 
+    def read_credential_of_leaf(self, data):
+        credential = t.PseudonymousOuterCredential.decode(data)
+        self.parse_credential(t.PseudonymousCredential.write(credential["pseudonymous_credential"]))
+
     def open_with(self, cipher, tbs, link):
         commitment = expand_with_label(link, "commit", b"", NH)
         need(commitment == cipher["commitment"], errors.ErrCommitment)
@@ -252,6 +256,7 @@ class Checks:
 
     def join_with_GroupInfo(self, data):
         shown = t.GroupInfoRatchetTreeTBE.decode(data)
+        need(shown["groupInfo"]["group_context"]["group_id"] == self.a.group_id, errors.ErrGroupID)
         components = {}
         for extension in shown["groupInfo"]["extensions"]:
             components |= self.components(t.Extension.write(extension))

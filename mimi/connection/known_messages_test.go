@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"slices"
@@ -102,6 +103,16 @@ func (k *answerSet) makeTexts() {
 	k.answer("KeymaterialKeys", shown.MGP.Keys)
 }
 
+// checkCredential reads the credential of our leaf.
+func (k *answerSet) checkCredential(b []byte) error {
+	var credential mls.Credential
+	if err := wire.Unmarshal(b, &credential); err != nil {
+		return err
+	}
+	_, err := identity.ParseCredential(k.s, credential, k.leafKey.Public())
+	return err
+}
+
 // checkAddAAD looks for the AddAAD in a SafeAAD.
 func (k *answerSet) checkAddAAD(b []byte) error {
 	var safe mls.SafeAAD
@@ -163,6 +174,9 @@ func (k *answerSet) checkGroupInfo(b []byte) error {
 	var info protocol.GroupInfoRatchetTreeTBE
 	if err := wire.Unmarshal(b, &info); err != nil {
 		return err
+	}
+	if !bytes.Equal(info.GroupInfo.GroupContext.GroupID, k.groupID) {
+		return identity.ErrGroupID
 	}
 	state, err := identity.LinkStateFrom(info.GroupInfo.Extensions)
 	if err != nil {
@@ -232,6 +246,11 @@ func messageCases() []refusedCase {
 		{"MinimalMetadataFanout", "targets.tbs.user_pseudonym", "set 166d696d693a2f2f622e6578616d706c652f752f626f62", "decode MinimalMetadataFanout", "ErrPseudonym"},
 		{"MinimalMetadataFanout", "targets", "cut", "decode MinimalMetadataFanout", "ErrTruncated"},
 		{"MinimalMetadataFanout", "", "grow", "decode MinimalMetadataFanout", "ErrTrailing"},
+		{"MinimalMetadataFanout", "targets.queue", "set 00", "decode MinimalMetadataFanout", "ErrURI"},
+		{"IdentityLinkEntry", "key", "set 01", "decode IdentityLinkEntry", "ErrTruncated"},
+		{"Credential", "type", "set 0001", "read credential of leaf", "ErrCredentialType"},
+		{"Credential", "pseudonymous_credential", "grow", "read credential of leaf", "ErrTrailing"},
+		{"GroupInfoRatchetTreeTBE", "groupInfo.group_context.group_id", "flip", "join with GroupInfo", "ErrGroupID"},
 		{"GroupInfoRatchetTreeTBE", "groupInfo.extensions", "empty", "join with GroupInfo", "ErrLinkState"},
 		{"GroupInfoRatchetTreeTBE", "groupInfo.extensions.extension_data.component_data", "set 048d410100", "join with GroupInfo", "ErrLeakedKeys"},
 		{"GroupInfoRatchetTreeTBE", "table", "set 00", "join with GroupInfo", "ErrTable"},

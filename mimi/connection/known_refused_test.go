@@ -34,8 +34,21 @@ var refusals = map[string]error{
 	"ErrPackageValidity": ErrPackageValidity, "ErrRequestFormat": ErrRequestFormat, "ErrUnknownPackage": ErrUnknownPackage,
 	"ErrRequestDecrypt": ErrRequestDecrypt, "ErrRequestSignature": ErrRequestSignature, "ErrRecipient": ErrRecipient, "ErrRequestAge": ErrRequestAge,
 	"ErrResponse": ErrResponse, "ErrMalformed": protocol.ErrMalformed,
-	"ErrAddAAD": identity.ErrAddAAD, "ErrComponentOrder": mls.ErrComponentOrder, "ErrLeakedKeys": identity.ErrLeakedKeys,
+	"ErrAddAAD": identity.ErrAddAAD, "ErrGroupID": identity.ErrGroupID, "ErrComponentOrder": mls.ErrComponentOrder, "ErrLeakedKeys": identity.ErrLeakedKeys,
 	"ErrUpload": keymaterial.ErrUpload, "ErrUploadSignature": keymaterial.ErrUploadSignature, "ErrUploadToken": keymaterial.ErrUploadToken,
+}
+
+// structure is what the schema calls the answer of a case.
+func (c refusedCase) structure() string {
+	name, _, _ := strings.Cut(c.answer, "_")
+	switch name {
+	case "EncryptedConnectionResponse", "SealedKeyMaterialResponse":
+		return "HPKECiphertext"
+	case "Credential":
+		return "PseudonymousOuterCredential"
+	default:
+		return name
+	}
 }
 
 // refuse makes every change, and checks that it is refused with the error that
@@ -43,10 +56,7 @@ var refusals = map[string]error{
 func (k *answerSet) refuse() {
 	passed := map[[2]string]bool{}
 	for _, c := range append(refusedCases(), messageCases()...) {
-		structure, _, _ := strings.Cut(c.answer, "_")
-		if structure == "EncryptedConnectionResponse" || structure == "SealedKeyMaterialResponse" {
-			structure = "HPKECiphertext"
-		}
+		structure := c.structure()
 		run, want := k.checks()[c.check], refusals[c.name]
 		if run == nil || want == nil {
 			k.t.Fatalf("%v: unknown check or error", c)
@@ -114,6 +124,7 @@ func (k *answerSet) checks() map[string]func([]byte) error {
 		"verify join code":                 k.checkJoinCode,
 		"verify upload":                    k.checkUpload,
 		"redeem token":                     k.checkUploadToken,
+		"read credential of leaf":          k.checkCredential,
 		"find AddAAD":                      k.checkAddAAD,
 		"find queue":                       k.checkLeafExtension,
 		"read public GroupInfo":            k.checkPublicExtension,

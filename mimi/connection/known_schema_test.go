@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"testing"
 )
 
 // A schemaField is a field of a structure: its name and kind. Kinds are "8" to
@@ -203,4 +204,31 @@ func (k *answerSet) octets(name string) []byte {
 		k.t.Fatalf("no answer %s", name)
 	}
 	return ok(hex.DecodeString(k.Answers[name]))(k)
+}
+
+// TestRefusedCasesCoverEveryStructure: the negative set changes at least one field of
+// each structure that the document describes.
+func TestRefusedCasesCoverEveryStructure(t *testing.T) {
+	changed := map[string]bool{}
+	for _, c := range append(refusedCases(), messageCases()...) {
+		structure := c.structure()
+		for rest := c.field; rest != ""; {
+			var name string
+			name, rest, _ = strings.Cut(rest, ".")
+			for _, f := range schema[structure] {
+				if f.name == name && rest == "" {
+					changed[structure] = true
+				} else if f.name == name {
+					structure = strings.TrimPrefix(strings.TrimPrefix(f.kind, "V:"), "?")
+					break
+				}
+			}
+		}
+	}
+	whole := map[string]bool{"JoinLink": true} // a text without fields
+	for structure := range schema {
+		if !changed[structure] && !whole[structure] {
+			t.Errorf("no case changes a field of %s", structure)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
@@ -63,5 +64,46 @@ func (c *Client) ProposeRole(ctx context.Context, account, uri, user mimi.URI, r
 			return err
 		}
 		return c.saveNow(ctx, r)
+	})
+}
+
+// InviteBadly adds somebody to a room with an entry that nobody can open.
+func (c *Client) InviteBadly(ctx context.Context, account, uri, user mimi.URI) error {
+	set, err := c.fetch(ctx, account, uri, user)
+	if err != nil {
+		return err
+	}
+	return c.commit(ctx, uri, account, func(_ context.Context, r *room, _ *Leaf) (*mls.CommitOptions, error) {
+		opts, err := c.addition(r, set)
+		if err != nil {
+			return nil, err
+		}
+		wrong, err := identity.NewWrapperKey(r.suite, c.cfg.Random)
+		if err != nil {
+			return nil, err
+		}
+		wrong.Generation = r.public().Newest()
+		var aad identity.AddAAD
+		for _, kp := range set {
+			key, err := wrong.Wrap(r.suite, r.public().GroupID(), &kp.Credential.PseudonymousCredentialTBS, kp.LinkKey, c.cfg.Random)
+			if err != nil {
+				return nil, err
+			}
+			aad.Keys = append(aad.Keys, key)
+		}
+		item, err := aad.SafeAADItem()
+		opts.AAD = mls.AuthenticatedData{Safe: mls.SafeAAD{item}}
+		return opts, err
+	})
+}
+
+// InviteAgain adds somebody to a room who is in it already, under another pseudonym.
+func (c *Client) InviteAgain(ctx context.Context, account, uri, user mimi.URI) error {
+	set, err := c.fetch(ctx, account, uri, user)
+	if err != nil {
+		return err
+	}
+	return c.commit(ctx, uri, account, func(_ context.Context, r *room, _ *Leaf) (*mls.CommitOptions, error) {
+		return c.addition(r, set)
 	})
 }

@@ -30,6 +30,8 @@ type hooks struct {
 	warnings []string
 	// cas are identity CAs that this gateway is shown in the place of the true ones.
 	cas map[string]*identity.Authority
+	// withheld is a provider whose directory this gateway does not get.
+	withheld string
 }
 
 // Write takes in a line of the log.

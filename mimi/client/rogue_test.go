@@ -120,6 +120,32 @@ func (x *rogue) poison(own mls.LeafIndex) error {
 	return x.send(pending)
 }
 
+// intrude lets a further client of an own leaf's user in, as is right, but with an
+// entry that is wrapped under a key that nobody has.
+func (x *rogue) intrude(own mls.LeafIndex) error {
+	x.t.Helper()
+	s := lookup(x.t)
+	tbs, _ := x.rules.Room().Leaf(own)
+	key, _ := x.group.SignatureKey(own)
+	id, params := x.leaf(tbs.UserPseudonym)
+	proof := must[*identity.SiblingProof](x.t)(identity.NewSiblingProof(s, identity.GroupID(x.room), own, key, id.TBS()))
+	newest := x.ring.Newest()
+	x.psk = must[suite.Secret](x.t)(newest.JoinPSK(s, identity.GroupID(x.room)))
+	wrong := must[identity.WrapperKey](x.t)(identity.NewWrapperKey(s, rand.Reader))
+	wrong.Generation = newest.Generation
+	pending, err := x.group.ExternalCommit(x.t.Context(), mls.ExternalOptions{
+		Leaf: params, GroupInfo: x.infos,
+		PSKs: []mls.PreSharedKeyID{{Type: mls.PSKExternal, ID: identity.JoinPSKID(newest.Generation)}},
+		AAD: mls.AuthenticatedData{Safe: mls.SafeAAD{
+			x.entry(id, wrong), must[mls.SafeAADItem](x.t)(proof.SafeAADItem()),
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	return x.send(pending)
+}
+
 // renew gives an own leaf a new credential with an own entry that is wrapped under
 // a key that nobody has.
 func (x *rogue) renew(own mls.LeafIndex) error {

@@ -120,6 +120,14 @@ func newWorld(t *testing.T, domains ...string) *world {
 	return w
 }
 
+// more adds a gateway to the world.
+func (w *world) more(domain string) *gateway {
+	g := &gateway{w: w, domain: domain, stores: storetest.New(), people: map[string]string{}, grown: make(chan struct{})}
+	w.gateways[domain] = g
+	g.start()
+	return g
+}
+
 // start makes hub and client on the gateway's stores, as after a restart.
 func (g *gateway) start() {
 	g.w.t.Helper()
@@ -422,6 +430,11 @@ func (n network) Directory(_ context.Context, domain string) (*protocol.Director
 	ca, keys, err := g.client.IdentityCA()
 	if err != nil {
 		return nil, err
+	}
+	withheld := false
+	n.g.set(func(g *gateway) { withheld = g.withheld == domain })
+	if withheld {
+		return nil, fmt.Errorf("the directory of %s is withheld", domain)
 	}
 	if other := n.g.otherCA(domain); other != nil {
 		ca = other

@@ -132,6 +132,29 @@ func TestPastedLink(t *testing.T) {
 	if n := w.engine.calls("JoinLink", account, link, false); n != 1 {
 		t.Errorf("the calls were %q", w.engine.log)
 	}
+	// With the prefix it is said to the bot in any room; without, it is said to people.
+	_, _, portal := w.group()
+	other, _ := w.engine.room(client.RoomGroup, "Tea", user(t, betaDomain, "bob"))
+	w.mx.Say(t.Context(), alice, portal, "!mimi "+other.String()+"#c=AAAA&k=BBBB")
+	answer(t, w.mx, portal, "You are in “Tea”")
+	source, _ := w.mx.Say(t.Context(), alice, portal, link)
+	if n := len(w.texts(portal, bridgetest.BotID)); w.engine.message(mustRoom(t, w, portal), string(source)) == nil {
+		t.Errorf("the link was not sent to the room; the bot has said %d things", n)
+	}
+}
+
+// mustRoom returns the MIMI room of a portal.
+func mustRoom(t *testing.T, w *world, portal id.RoomID) mimi.URI {
+	t.Helper()
+	p, err := w.bridge.GetPortalByMXID(t.Context(), portal)
+	if err != nil || p == nil {
+		t.Fatal(err)
+	}
+	room, err := mimi.ParseURI(string(p.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return room
 }
 
 // TestChoiceOfInvited: who is added to a room where nobody has to show who they are is

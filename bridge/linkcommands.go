@@ -237,14 +237,16 @@ func (c *Connector) joinInvited(ce *commands.Event, login *Client, name string, 
 	ce.Reply("%s", explain(client.ErrLinkForm))
 }
 
-// asJoin makes a join link that somebody has just pasted into their chat with the bot
-// the command that it is for. bridgev2 would take it for an unknown command, and write
-// it into the log.
+// asJoin makes a join link that somebody has said to the bot, as if it were a command, the
+// command that it is for. bridgev2 would take it for an unknown one, and write it into the
+// log. management is the person's chat with the bot, where commands need no prefix.
 func (c *Connector) asJoin(evt *event.Event, management id.RoomID) {
 	m := evt.Content.AsMessage()
-	text := strings.TrimSpace(m.Body)
-	if evt.RoomID != management || !strings.HasPrefix(strings.ToLower(text), linkPrefix) {
+	prefix := c.bridge.Config.CommandPrefix
+	text, prefixed := strings.CutPrefix(strings.TrimSpace(m.Body), prefix)
+	text = strings.TrimSpace(text)
+	if !prefixed && evt.RoomID != management || !strings.HasPrefix(strings.ToLower(text), linkPrefix) {
 		return
 	}
-	m.Body = commandJoin + " " + text
+	m.Body = prefix + " " + commandJoin + " " + text
 }

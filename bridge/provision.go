@@ -103,6 +103,9 @@ func (c *Connector) fromPuppet(evt *event.Event) bool {
 // beforePortal gives logins to those who are about to need one.
 func (c *Connector) beforePortal(ctx context.Context, portal *bridgev2.Portal, evt *event.Event) error {
 	who, target := evt.Sender, id.UserID(evt.GetStateKey())
+	if evt.Type == event.EventMessage {
+		c.asJoin(evt, "")
+	}
 	invites := evt.Type == event.StateMember && evt.Content.AsMember().Membership == event.MembershipInvite
 	if portal.Receiver != "" {
 		if invites && !c.isOurs(target) {

@@ -103,15 +103,18 @@ func (c *Client) loosened(ctx context.Context, r *room, before *mmr.Room, actor 
 func (c *Client) Identify(ctx context.Context, account, uri mimi.URI) error {
 	hidden := false
 	err := c.withRoom(ctx, uri, func(r *room) error {
-		own, err := r.speaker(account)
-		if err != nil {
-			return err
+		own, ok := r.own[account]
+		if !ok {
+			return ErrNotMember
+		}
+		if hidden = r.hidden(mls.LeafIndex(own.Index)); !hidden {
+			return nil
 		}
 		if r.public().Policy().Requirement == identity.Forbidden {
 			return ErrDenied
 		}
-		hidden = r.hidden(mls.LeafIndex(own.Index))
-		return nil
+		_, err := r.speaker(account)
+		return err
 	})
 	if err != nil || !hidden {
 		return err

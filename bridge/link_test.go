@@ -370,6 +370,38 @@ func TestPictureOfTheRoom(t *testing.T) {
 	}
 }
 
+// TestPictureOfANewGroup: a group begins with the topic and the picture of its Matrix
+// room, and keeps that as it is.
+func TestPictureOfANewGroup(t *testing.T) {
+	for what, data := range map[string][]byte{
+		"a picture": photograph(t, 400, 400, func(b *bytes.Buffer, p image.Image) error { return jpeg.Encode(b, p, nil) }),
+		"a text":    []byte("this is no picture"),
+	} {
+		w := newWorld(t, options{})
+		_, alice := w.account("alice")
+		room := w.mx.CreateRoomAs(alice)
+		w.mx.Power(room, map[id.UserID]int{alice: 100, bridgetest.BotID: 100})
+		w.mx.Invite(t.Context(), alice, bridgetest.BotID, room)
+		original := w.mx.Upload(data)
+		w.mx.Describe(t.Context(), alice, room, event.StateTopic, &event.TopicEventContent{Topic: "Cakes"})
+		w.mx.Describe(t.Context(), alice, room, event.StateRoomAvatar, &event.RoomAvatarEventContent{URL: original})
+		w.mx.Say(t.Context(), alice, room, "!mimi create-group")
+		answer(t, w.mx, room, "Successfully created group")
+		for uri, info := range w.engine.rooms {
+			if info.Topic != "Cakes" || (info.Avatar != nil) != (what == "a picture") {
+				t.Errorf("%s: the group is %+v", what, info)
+			}
+			w.deliver(&client.Event{Kind: client.EventRoom, Room: uri, Name: info.Name})
+		}
+		if what == "a text" {
+			answer(t, w.mx, room, "can't be the picture of the room")
+		}
+		if shown := w.mx.Room(room).State[event.StateRoomAvatar.Type][""].AsRoomAvatar().URL; shown != original {
+			t.Errorf("%s: the Matrix room shows %s, and had %s", what, shown, original)
+		}
+	}
+}
+
 // header is the beginning of a PNG that says how large it is, and ends.
 func header(t *testing.T, width, height uint32) []byte {
 	t.Helper()

@@ -20,6 +20,7 @@ func (c *Connector) groupTypes() map[string]bridgev2.GroupTypeCapabilities {
 		TypeDescription: "a group",
 		Name:            bridgev2.GroupFieldCapability{Allowed: true, MaxLength: 255},
 		Topic:           bridgev2.GroupFieldCapability{Allowed: true, MaxLength: maxTopic},
+		Avatar:          bridgev2.GroupFieldCapability{Allowed: true},
 		Participants:    bridgev2.GroupFieldCapability{Allowed: true},
 	}
 	types := pseudonymTypes(group)

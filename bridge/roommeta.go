@@ -16,7 +16,9 @@ import (
 
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/event"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
 )
@@ -55,28 +57,28 @@ func (c *Client) HandleMatrixRoomAvatar(ctx context.Context, msg *bridgev2.Matri
 	if msg.Portal.Receiver != "" {
 		return false, nil
 	}
-	if err := c.setAvatar(ctx, msg); err != nil {
+	if err := c.setAvatar(ctx, msg.Portal, msg.Content); err != nil {
 		return false, explain(err).status()
 	}
 	return true, nil
 }
 
-func (c *Client) setAvatar(ctx context.Context, msg *bridgev2.MatrixRoomAvatar) error {
-	room, err := roomOf(msg.Portal)
+func (c *Client) setAvatar(ctx context.Context, portal *bridgev2.Portal, content *event.RoomAvatarEventContent) error {
+	room, err := roomOf(portal)
 	if err != nil {
 		return err
 	}
-	if msg.Content.URL == "" {
+	if content.URL == "" {
 		if err := c.main.backend.Engine.SetAvatar(ctx, c.account, room, nil); err != nil {
 			return err
 		}
-		msg.Portal.AvatarID, msg.Portal.AvatarMXC, msg.Portal.AvatarHash, msg.Portal.AvatarSet = "", "", [32]byte{}, true
+		portal.AvatarID, portal.AvatarMXC, portal.AvatarHash, portal.AvatarSet = "", "", [32]byte{}, true
 		return nil
 	}
-	if msg.Content.Info != nil && msg.Content.Info.Size > maxPicture {
-		return fmt.Errorf("%w: a file of %d octets", errPicture, msg.Content.Info.Size)
+	if content.Info != nil && content.Info.Size > maxPicture {
+		return fmt.Errorf("%w: a file of %d octets", errPicture, content.Info.Size)
 	}
-	data, err := c.main.bridge.Bot.DownloadMedia(ctx, msg.Content.URL, nil)
+	data, err := c.main.bridge.Bot.DownloadMedia(ctx, content.URL, nil)
 	if err != nil {
 		return fmt.Errorf("bridge: failed to download a room's picture: %w", err)
 	}
@@ -87,9 +89,30 @@ func (c *Client) setAvatar(ctx context.Context, msg *bridgev2.MatrixRoomAvatar) 
 	if err := c.main.backend.Engine.SetAvatar(ctx, c.account, room, avatar); err != nil {
 		return err
 	}
-	msg.Portal.AvatarID, msg.Portal.AvatarMXC = avatarID(avatar), msg.Content.URL
-	msg.Portal.AvatarHash, msg.Portal.AvatarSet = sha256.Sum256(data), true
+	portal.AvatarID, portal.AvatarMXC = avatarID(avatar), content.URL
+	portal.AvatarHash, portal.AvatarSet = sha256.Sum256(data), true
 	return nil
+}
+
+// firstAvatar gives a new group the picture that its Matrix room has. The group is there
+// without it as well; people are told why.
+func (c *Client) firstAvatar(ctx context.Context, room mimi.URI, content *event.RoomAvatarEventContent) error {
+	if content == nil || content.URL == "" {
+		return nil
+	}
+	info, err := c.main.backend.Engine.Room(ctx, room)
+	if err != nil {
+		return err
+	}
+	return c.main.inPortal(ctx, info, func(ctx context.Context, p *place) error {
+		if err := c.setAvatar(ctx, p.portal, content); err != nil {
+			return c.main.say(ctx, p.portal.MXID, nil, explain(err).String())
+		}
+		if err := p.portal.Save(ctx); err != nil {
+			return fmt.Errorf("bridge: failed to save the portal: %w", err)
+		}
+		return nil
+	})
 }
 
 // smallPicture makes a picture that fits into a room's metadata. It is always encoded

@@ -178,7 +178,10 @@ func (c *Client) createGroup(ctx context.Context, params *bridgev2.GroupCreatePa
 			}
 		}
 		out.PortalKey = mimiid.MakePortalKey(room, "")
-		return c.openGroup(ctx, room, params.RoomID)
+		if err := c.openGroup(ctx, room, params.RoomID); err != nil {
+			return err
+		}
+		return c.firstAvatar(ctx, room, params.Avatar)
 	})
 	return out, err
 }

@@ -1,30 +1,25 @@
 package metrics_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/mimi-gateway/mimi-gateway/bridge/metrics"
-	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
 )
 
-func TestKeyMaterial(t *testing.T) {
+// A refusal is counted under the code of its check, and nothing else is told of it.
+func TestRefusalsAreCountedByCheck(t *testing.T) {
 	m := metrics.New()
-	for _, before := range []uint64{0, 0, 1, 7, 8} {
-		m.LastResort(before)
-	}
-	m.Stock(keymaterial.Stock{Single: 9, LastResort: 9}, keymaterial.Stock{})
-	m.Stock(keymaterial.Stock{Single: 5, LastResort: 1}, keymaterial.Stock{LastResort: 4})
+	m.Refused("entry-count")
+	m.Refused("entry-count")
+	m.Refused("second-leaf")
 	answer := httptest.NewRecorder()
-	m.Handler().ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
-	for _, line := range []string{
-		`mimi_key_material_last_resort_total{use="first"} 2`, `mimi_key_material_last_resort_total{use="again"} 3`,
-		`mimi_connection_packages{kind="single"} 5`, `mimi_connection_packages{kind="last_resort"} 1`,
-		`mimi_key_material_sets{kind="single"} 0`, `mimi_key_material_sets{kind="last_resort"} 4`,
-	} {
-		if !strings.Contains(answer.Body.String(), line+"\n") {
-			t.Errorf("there is no line %s", line)
+	m.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for _, want := range []string{`mimi_refused_total{check="entry-count"} 2`, `mimi_refused_total{check="second-leaf"} 1`} {
+		if !strings.Contains(answer.Body.String(), want+"\n") {
+			t.Errorf("no line %s", want)
 		}
 	}
 }

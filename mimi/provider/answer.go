@@ -72,14 +72,20 @@ func problem(err error) (p protocol.Problem, wait time.Duration) {
 	}
 }
 
-// writeError answers err, and logs what an operator should see.
-func (s *Server) writeError(w http.ResponseWriter, log *slog.Logger, err error) {
+// writeError answers err, and logs what an operator should see: not the
+// refusals of those who have not shown who they are, or who ask too often. They could
+// fill the log.
+func (s *Server) writeError(w http.ResponseWriter, log *slog.Logger, known bool, err error) {
 	p, wait := problem(err)
 	p.Title = http.StatusText(p.Status)
 	if p.Status >= http.StatusInternalServerError {
 		log.Warn("request failed", "status", p.Status, "err", err)
 	} else {
-		log.Info("request refused", "status", p.Status, "code", p.Code, "check", mimi.CheckOf(err))
+		line := log.Info
+		if _, later := errors.AsType[*protocol.RetryLaterError](err); later || !known {
+			line = log.Debug
+		}
+		line("request refused", "status", p.Status, "code", p.Code, "check", mimi.CheckOf(err))
 		s.cfg.Refused(err)
 	}
 	if wait > 0 {

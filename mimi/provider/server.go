@@ -126,13 +126,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	peer, err := s.authenticate(r)
 	if err != nil {
-		s.writeError(w, log, err)
+		s.writeError(w, log, false, err)
 		return
 	}
 	log = log.With("peer", peer)
 	leave, err := s.gate.enter(peer)
 	if err != nil {
-		s.writeError(w, log, err)
+		s.writeError(w, log, true, err)
 		return
 	}
 	defer leave()
@@ -140,7 +140,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	a, err := s.serve(ctx, w, r, peer)
 	if err != nil {
-		s.writeError(w, log.With("endpoint", endpointName(r)), err)
+		s.writeError(w, log.With("endpoint", endpointName(r)), true, err)
 		return
 	}
 	s.write(w, a)
@@ -161,7 +161,7 @@ func (s *Server) panicked(w *statusWriter, log *slog.Logger, p any) {
 	if w.written {
 		panic(http.ErrAbortHandler) // cut the answer off, it is not whole
 	}
-	s.writeError(w, log, errors.New("internal error: panic"))
+	s.writeError(w, log, true, errors.New("internal error: panic"))
 }
 
 // A statusWriter knows whether an answer has begun.

@@ -82,7 +82,7 @@ func RunRemoved(ctx context.Context, command func(ctx context.Context, name stri
 	fmt.Fprintf(out, "%d attacks on %d checks: without its check, %d succeed (on %d checks), %d crash the gateway, %d meet another check\n",
 		len(attacks), Checks(attacks), count[succeeds], len(shown), count[crashes], count[meetsNext])
 	if len(shown) < atLeast {
-		return fmt.Errorf("attacks succeed without %d checks, want %d: the others do not show what their check is for", len(shown), atLeast)
+		return fmt.Errorf("attacks succeed without %d checks, want %d: is this the build of \"make attack-mutate\"?", len(shown), atLeast)
 	}
 	if len(failed) > 0 {
 		return fmt.Errorf("it makes no difference whether the check is there: %s", strings.Join(failed, ", "))

@@ -11,6 +11,8 @@ import (
 
 var (
 	expectation = regexp.MustCompile(`(?:lab|demo): "([^"]+)"`)
+	property    = regexp.MustCompile(`privacy: (T\d+(?:, T\d+)*)`)
+	attackName  = regexp.MustCompile(`attacks: ([a-z0-9/, -]+)`)
 	attackGroup = regexp.MustCompile("`mimi-lab attack (\\w+)`")
 )
 
@@ -29,6 +31,7 @@ func TestThreatModelTable(t *testing.T) {
 	if groups == nil {
 		t.Fatal("the groups of attacks were not found")
 	}
+	properties := map[string]bool{}
 	for _, row := range learns {
 		if len(row) != 3 {
 			t.Fatalf("a row of %d cells: %v", len(row), row)
@@ -39,6 +42,23 @@ func TestThreatModelTable(t *testing.T) {
 		for _, m := range expectation.FindAllStringSubmatch(cell, -1) {
 			if shown++; !strings.Contains(lab, m[1]) {
 				t.Errorf("%s: the lab does not expect %q", row[1], m[1])
+			}
+		}
+		for _, m := range property.FindAllStringSubmatch(cell, -1) {
+			for _, name := range strings.Split(m[1], ", ") {
+				if shown++; !strings.Contains(lab, `name: "`+name+`"`) {
+					t.Errorf("%s: the lab has no property %s", row[1], name)
+				}
+				properties[name] = true
+			}
+		}
+		for _, m := range attackName.FindAllStringSubmatch(cell, -1) {
+			for _, name := range strings.Split(strings.TrimSpace(m[1]), ", ") {
+				group, attack, ok := strings.Cut(name, "/")
+				if ok && (!strings.Contains(groups[1], `"`+group+`"`) || !strings.Contains(lab, `"`+attack+`"`)) {
+					t.Errorf("%s: there is no attack %s", row[1], name)
+				}
+				shown++
 			}
 		}
 		for _, m := range attackGroup.FindAllStringSubmatch(cell, -1) {
@@ -52,6 +72,9 @@ func TestThreatModelTable(t *testing.T) {
 		if shown == 0 && !slices.ContainsFunc(unshown, func(words string) bool { return strings.Contains(cell, words) }) {
 			t.Errorf("%s, %s: nothing shows it", row[0], row[1])
 		}
+	}
+	if len(properties) != 15 {
+		t.Errorf("the table names %d properties of section 9, want T1 to T15", len(properties))
 	}
 	for _, party := range []string{"operator of the own gateway", "hub", "local provider", "remote provider", "member", "removed member", "contact", "outsider"} {
 		if !slices.ContainsFunc(learns, func(row []string) bool { return strings.HasPrefix(row[0], party) }) {

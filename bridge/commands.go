@@ -53,6 +53,7 @@ func (c *Connector) addCommands(proc *commands.Processor) {
 		chats(commandSendAnyway, "[_number_]", "In a room: see which members could not be verified, and send to it all the same.", c.sendAnyway),
 	)
 	c.addLinkCommands(proc)
+	c.addPeopleCommands(proc)
 	c.addPolicyCommands(proc)
 }
 
@@ -134,6 +135,8 @@ func (c *Connector) listConnections(ce *commands.Event, login *Client) {
 	}
 	words := map[client.ContactState]string{
 		client.ContactAsked: "asked, has not answered", client.ContactConnected: "connected", client.ContactBlocked: "blocked",
+		client.ContactExpired: "asked, has not answered in 30 days", client.ContactLeft: "has ended the connection",
+		client.ContactClosed: "has closed their account",
 	}
 	var b strings.Builder
 	for _, contact := range contacts {

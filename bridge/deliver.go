@@ -247,6 +247,9 @@ func (c *Connector) alert(ctx context.Context, e *client.Event) error {
 		}
 		text = strings.ReplaceAll(reasons[e.Reason], "%s", name)
 	}
+	if !e.Account.IsZero() && !e.Peer.IsZero() {
+		return c.alertAbout(ctx, e)
+	}
 	if e.Room.IsZero() || !e.Account.IsZero() {
 		return c.tell(ctx, e, e.Account, text)
 	}

@@ -39,6 +39,9 @@ type Connections interface {
 	Decline(ctx context.Context, account mimi.URI, ref client.Ref) error
 	Requests(ctx context.Context, account mimi.URI) ([]*client.Request, error)
 	Contacts(ctx context.Context, account mimi.URI) ([]*client.Contact, error)
+	RemoveContact(ctx context.Context, account, peer mimi.URI) error
+	Block(ctx context.Context, account, peer mimi.URI) error
+	Unblock(ctx context.Context, account, peer mimi.URI) error
 }
 
 // Rooms are the rooms that people of this homeserver are in.

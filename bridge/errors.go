@@ -49,6 +49,11 @@ var explanations = []explanation{
 	{client.ErrAlreadyAsked, "You have asked this person already, and they have not answered yet.", "You will see a chat with them when they accept. Nobody is told if they don't.", false},
 	{client.ErrAlreadyConnected, "You are connected with this person already.", "", false},
 	{client.ErrNotConnected, "You are not connected with this person.", "Ask them first: `start-chat` with their address.", false},
+	{client.ErrBlocked, "You have blocked this person.", "`unblock` with their address takes that back.", false},
+	{client.ErrNotBlocked, "You have not blocked this person.", "`connections` lists whom you have.", false},
+	{client.ErrPeerLeft, "The other person has left this chat, so nothing was sent.", "Ask them again: `start-chat` with their address.", false},
+	{client.ErrPeerClosed, "The other person has closed their account, so nothing was sent.", "Ask them in another way where you can reach them now.", false},
+	{errNoAddress, "This participant does not show who they are, so there is no address to ask.", "Ask them in the room for their address, then say `start-chat` with it.", false},
 	{client.ErrNoPerson, "Nobody can be reached at this address.", "Check how it is written, and whether the person uses MIMI.", false},
 	{client.ErrNoRequest, "There is no such request, or not any more.", "`requests` lists those that wait for you.", false},
 	{client.ErrNotMember, "You, or the person, are not in this room.", "Somebody who is in it has to add you again.", false},
@@ -103,6 +108,8 @@ var (
 	errNoRoom = errors.New("bridge: this room is not connected to a MIMI room")
 	// errNotSender reports a change of somebody else's message.
 	errNotSender = errors.New("bridge: not the sender of the message")
+	// errNoAddress reports a participant of whom only the pseudonym is known.
+	errNoAddress = errors.New("bridge: the participant is not verified")
 	// errUnknownMessage reports a message that has no MIMI message id.
 	errUnknownMessage = errors.New("bridge: the message has no MIMI message id")
 )
@@ -165,6 +172,8 @@ var reasons = map[client.Reason]string{
 	client.ReasonExpired:     "Your request to %s was not answered in 30 days, and has ended. You can send `start-chat` again.",
 	client.ReasonLinkDied:    "Your links to %s do not work any more: somebody has left it, or was removed. `link` makes a new one, in its room.",
 	client.ReasonLinkFailed:  "You are not in the room that you wanted to enter with a link: its provider did not answer in time, and the room has changed since. Say `join` with the link again.",
+	client.ReasonPeerLeft:    "%s has ended the connection with you, and left your chat. You can't add them to rooms any more. `start-chat` asks them again.",
+	client.ReasonPeerClosed:  "%s has closed their account. Nothing that you write reaches them; what you have of this chat stays.",
 	client.ReasonRoomGone:    "The room of your request to %s does not exist any more. You can send `start-chat` again.",
 	client.ReasonQuarantine:  "The identity of a member whom %s brought could not be verified. Ask them what happened. Nothing is sent to this room until that member is removed, or you say `send-anyway`.",
 	client.ReasonIdentityCA:  "The provider of %s uses other keys for the identities of its people than before. Ask them in another way whether that is right, before you trust what you read.",

@@ -249,7 +249,11 @@ func (c *Client) removed(ctx context.Context, r *room, result *mls.CommitResult,
 		if r.replaced(result, m) {
 			continue
 		}
-		people = append(people, departure{c.person(r, m.Index), leaves(&result.CommitView, m.Index)})
+		gone := c.person(r, m.Index)
+		people = append(people, departure{gone, leaves(&result.CommitView, m.Index)})
+		if err := c.peerLeft(ctx, r, gone, accepted, t); err != nil {
+			return nil, err
+		}
 		if err := c.dropMember(ctx, r, m.Index); err != nil {
 			return nil, err
 		}

@@ -371,6 +371,9 @@ func (c *Client) resume(ctx context.Context) error {
 			c.later(r.URI, 0, c.resendRequest)
 		}
 	}
+	if err := c.endContacts(ctx, rooms); err != nil {
+		return fmt.Errorf("client: read contacts: %w", err)
+	}
 	for _, lane := range incoming {
 		c.inbox.wake(lane)
 	}

@@ -28,6 +28,8 @@ func (c *Client) Connect(ctx context.Context, account, peer mimi.URI) (*Contact,
 	switch {
 	case err == nil && old.State == ContactConnected:
 		return nil, ErrAlreadyConnected
+	case err == nil && old.State == ContactBlocked:
+		return nil, ErrBlocked
 	case err == nil && old.State == ContactAsked && c.cfg.Clock.Now().Sub(old.Changed) < connection.RequestLifetime:
 		return nil, ErrAlreadyAsked
 	case err != nil && !errors.Is(err, ErrNotFound):
@@ -39,11 +41,6 @@ func (c *Client) Connect(ctx context.Context, account, peer mimi.URI) (*Contact,
 	}
 	if verified.Suite().ID() != c.cfg.Suite.ID() {
 		return nil, protocol.ErrNoProfile
-	}
-	if old != nil { // asked long ago, or blocked: what was is over
-		if err := c.cfg.Store.DeleteContact(ctx, old.ID); err != nil {
-			return nil, err
-		}
 	}
 	return c.ask(ctx, account, verified)
 }
@@ -117,9 +114,19 @@ func (c *Client) ask(ctx context.Context, account mimi.URI, pkg *connection.Veri
 	}); err != nil {
 		return nil, err
 	}
-	if err := c.cfg.Store.Atomically(ctx, func(ctx context.Context) error { return c.putContact(ctx, contact, secret) }); err != nil {
+	var t told
+	if err := c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		t = told{}
+		// What was before is over: a connection that the other has ended, or a request
+		// that was not answered.
+		if err := c.replaceContact(ctx, account, pkg.User(), &t); err != nil {
+			return err
+		}
+		return c.putContact(ctx, contact, secret)
+	}); err != nil {
 		return nil, err
 	}
+	c.finish(&t)
 	// From here on the request is sent, even if that takes a while.
 	err = c.sendRequest(ctx, contact.Account, contact.Peer)
 	if errors.Is(err, ErrUnreachable) {
@@ -364,13 +371,11 @@ func (c *Client) Accept(ctx context.Context, account mimi.URI, ref Ref) (mimi.UR
 
 // accepted stores the contact that an account is about to have.
 func (c *Client) accepted(ctx context.Context, r *room, account mimi.URI, request *connection.IncomingRequest, keys *connection.Keys) error {
-	old, secret, err := c.contact(ctx, account, request.User())
-	if err == nil {
-		err = errors.Join(c.endMaterial(ctx, secret), c.cfg.Store.DeleteContact(ctx, old.ID))
-	}
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	var t told
+	if err := c.replaceContact(ctx, account, request.User(), &t); err != nil {
 		return err
 	}
+	c.finish(&t)
 	contact, secret, err := c.newContact(account, request.User(), ContactConnected)
 	if err != nil {
 		return err

@@ -79,7 +79,8 @@ func openContact(stored *Contact) (*contactSecret, error) {
 // contactStates says in the terms of package connection how far a contact is.
 var contactStates = map[ContactState]connection.State{
 	ContactAsked: connection.Requested, ContactConnected: connection.Connected, ContactColleague: connection.Connected,
-	ContactBlocked: connection.Blocked,
+	ContactBlocked: connection.Blocked, ContactExpired: connection.Ended, ContactEnding: connection.Ended,
+	ContactLeft: connection.Ended, ContactClosed: connection.Ended,
 }
 
 // putContact stores a contact with its secrets.
@@ -112,33 +113,8 @@ func (c *Client) contactIn(ctx context.Context, room, account mimi.URI) (*Contac
 	return nil, ErrNotFound
 }
 
-// disconnected ends the connection whose room an account has left
-// (docs/mmr-profile.md, section 7).
-func (c *Client) disconnected(ctx context.Context, r *room, account mimi.URI) error {
-	if r.record.Kind != RoomConnection {
-		return nil
-	}
-	contact, err := c.contactIn(ctx, r.uri(), account)
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	secret, err := openContact(contact)
-	if err != nil {
-		return err
-	}
-	if err := c.endMaterial(ctx, secret); err != nil {
-		return err
-	}
-	if secret.Ours != nil {
-		c.tokens.drop(keymaterial.HashToken(secret.Ours.Token))
-	}
-	return c.cfg.Store.DeleteContact(ctx, contact.ID)
-}
-
-// Contacts returns whom an account has asked, is connected with, or has blocked.
-// Colleagues are not among them.
+// Contacts returns whom an account has asked, is or was connected with, or has
+// blocked. Colleagues are not among them.
 func (c *Client) Contacts(ctx context.Context, account mimi.URI) ([]*Contact, error) {
 	all, err := c.cfg.Store.Contacts(ctx)
 	if err != nil {
@@ -146,7 +122,7 @@ func (c *Client) Contacts(ctx context.Context, account mimi.URI) ([]*Contact, er
 	}
 	var out []*Contact
 	for _, contact := range all {
-		if contact.Account == account && contact.State != ContactColleague {
+		if contact.Account == account && contact.State != ContactColleague && contact.State != ContactEnding {
 			contact.Secret = nil
 			out = append(out, contact)
 		}

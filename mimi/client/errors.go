@@ -13,6 +13,14 @@ var (
 	ErrAlreadyAsked = errors.New("client: already asked, not yet answered")
 	// ErrAlreadyConnected reports a connection that exists.
 	ErrAlreadyConnected = errors.New("client: already connected")
+	// ErrBlocked reports a person whom the account has blocked.
+	ErrBlocked = errors.New("client: you have blocked this person")
+	// ErrNotBlocked reports a person who is not blocked.
+	ErrNotBlocked = errors.New("client: this person is not blocked")
+	// ErrPeerLeft reports a direct chat that the other person has left.
+	ErrPeerLeft = errors.New("client: the other person has left the direct chat")
+	// ErrPeerClosed reports a person who has closed their account.
+	ErrPeerClosed = errors.New("client: the other person has closed their account")
 	// ErrNotConnected reports an invitation of somebody who is no contact.
 	ErrNotConnected = errors.New("client: not connected with this person")
 	// ErrNoPerson reports an address that nobody has, as far as its provider says.

@@ -80,6 +80,10 @@ const (
 	ReasonWrongPerson Reason = "wrong-person"
 	// ReasonExpired: a request was not answered in time.
 	ReasonExpired Reason = "expired"
+	// ReasonPeerLeft: Peer has ended the connection with Account.
+	ReasonPeerLeft Reason = "peer-left"
+	// ReasonPeerClosed: Peer, with whom Account is connected, has closed their account.
+	ReasonPeerClosed Reason = "peer-closed"
 	// ReasonLinkDied: the join links of Account to Room, which is called Name, do not
 	// work any more, because somebody was removed from it.
 	ReasonLinkDied Reason = "link-died"

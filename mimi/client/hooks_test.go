@@ -26,6 +26,8 @@ type hooks struct {
 	fetchings int
 	// lie changes what a hub shows to a joiner of this gateway.
 	lie func(*protocol.GroupInfoRatchetTreeTBE)
+	// requesting is called with each connection request that is about to be sent.
+	requesting func(*protocol.ConnectionRequest)
 	// warnings are the lines of the log that an operator should read.
 	warnings []string
 	// cas are identity CAs that this gateway is shown in the place of the true ones.

@@ -237,7 +237,7 @@ func (c *Client) received(ctx context.Context, r *room, m *mls.ApplicationMessag
 	case content.KindProfile:
 		return c.profiled(ctx, r, member, got, accepted, t)
 	case content.KindClosed:
-		return nil // the leave that follows says it all
+		return c.peerClosed(ctx, r, member, accepted, t)
 	}
 	c.heard(r, t)
 	for _, e := range c.cfg.Faults.messages(&Event{

@@ -51,9 +51,10 @@ func newKeys(cfg *Config) *keys { return &keys{cfg: cfg} }
 
 // load reads the keys, or makes them at the first start.
 func (k *keys) load(ctx context.Context) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	return k.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		// In this order: transactions of others read the keys.
+		k.mu.Lock()
+		defer k.mu.Unlock()
 		if err := k.loadCA(ctx); err != nil {
 			return fmt.Errorf("client: identity CA: %w", err)
 		}

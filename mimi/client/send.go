@@ -45,6 +45,9 @@ func (c *Client) Send(ctx context.Context, account, uri mimi.URI, source string,
 		if err := r.verified(account); err != nil {
 			return err
 		}
+		if err := c.hears(ctx, r, account, content.Classify(message).Kind); err != nil {
+			return err
+		}
 		composed, err := c.compose(r, own, message)
 		if err != nil {
 			return err

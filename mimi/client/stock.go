@@ -79,6 +79,7 @@ func (c *Client) planRefill(earliest time.Duration) {
 // refill is a schedule tick: it brings everybody's stock back to what it should be,
 // whether or not something was taken from it.
 func (c *Client) refill(ctx context.Context) {
+	c.expire(ctx)
 	if err := c.refillAll(ctx); err != nil && ctx.Err() == nil {
 		c.cfg.Log.WarnContext(ctx, "could not refill all key material", "err", err)
 	}

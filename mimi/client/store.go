@@ -84,7 +84,20 @@ const (
 	ContactColleague
 	// ContactBlocked: requests and Welcomes of this person are dropped unseen.
 	ContactBlocked
+	// ContactExpired: our request was not answered in time.
+	ContactExpired
+	// ContactEnding: the account has ended the connection, and is about to leave its
+	// room. Then the contact is forgotten.
+	ContactEnding
+	// ContactLeft: the peer has left the connection room.
+	ContactLeft
+	// ContactClosed: the peer has closed their account.
+	ContactClosed
 )
+
+// ended reports whether there is no connection, and no request for one: the contact
+// has no keys then.
+func (s ContactState) ended() bool { return s >= ContactBlocked }
 
 // A Contact is what one account knows of one other person.
 type Contact struct {

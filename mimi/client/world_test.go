@@ -465,6 +465,11 @@ func (n network) ConnectionRequest(ctx context.Context, req *protocol.Connection
 	if err != nil {
 		return err
 	}
+	n.g.set(func(g *gateway) {
+		if g.requesting != nil {
+			g.requesting(req)
+		}
+	})
 	return g.client.ConnectionRequest(ctx, n.g.domain, req)
 }
 

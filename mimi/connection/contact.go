@@ -20,6 +20,8 @@ const (
 	Connected
 	// Blocked: requests and Welcomes of this person are dropped unseen.
 	Blocked
+	// Ended: there was a connection, or a request for one.
+	Ended
 )
 
 // A Contact is what one local user has to keep about one other person. Ours,
@@ -61,7 +63,7 @@ func (x *Contact) check() error {
 		ok = x.Asked == nil
 	case Connected:
 		ok = x.Ours != nil && x.Theirs != nil && x.Asked == nil
-	case Blocked:
+	case Blocked, Ended:
 		ok = x.Ours == nil && x.Theirs == nil && x.Asked == nil
 	}
 	if !ok {

@@ -75,7 +75,7 @@ var imports = map[string][]string{
 	"bridge": {
 		"mimi", "mimi/client", "mimi/content", "mimi/room", "mimi/identity", "mimi/connection", "mimi/discovery", "mimi/protocol",
 		"bridge/mimiid", "bridge/msgconv", "bridge/zlog", "config",
-		"maunium.net/go/mautrix", "go.mau.fi/util", "github.com/rs/zerolog",
+		"maunium.net/go/mautrix", "go.mau.fi/util", "github.com/rs/zerolog", "github.com/skip2/go-qrcode",
 	},
 	"bridge/bridgetest": {"bridge/...", "maunium.net/go/mautrix", "github.com/rs/zerolog"},
 

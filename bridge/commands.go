@@ -54,6 +54,7 @@ func (c *Connector) addCommands(proc *commands.Processor) {
 	)
 	c.addLinkCommands(proc)
 	c.addPeopleCommands(proc)
+	c.addSafetyCommands(proc)
 	c.addPolicyCommands(proc)
 }
 
@@ -141,6 +142,12 @@ func (c *Connector) listConnections(ce *commands.Event, login *Client) {
 	var b strings.Builder
 	for _, contact := range contacts {
 		if word, ok := words[contact.State]; ok {
+			switch {
+			case contact.Verified:
+				word += ", verified"
+			case contact.KeyChanged:
+				word += ", keys changed since you compared them"
+			}
 			fmt.Fprintf(&b, "* %s: %s\n", shownName(contact.Peer, contact.Name), word)
 		}
 	}

@@ -74,6 +74,7 @@ type Connector struct {
 	ready   chan struct{} // closed by Serve: logins and Matrix can be used
 	// creating is read-locked while somebody makes rooms; see awaitCreation.
 	creating sync.RWMutex
+	shown    shownCodes
 	// loginLock is held while a login is made.
 	loginLock sync.Mutex
 

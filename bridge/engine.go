@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"crypto/sha256"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
@@ -42,6 +43,9 @@ type Connections interface {
 	RemoveContact(ctx context.Context, account, peer mimi.URI) error
 	Block(ctx context.Context, account, peer mimi.URI) error
 	Unblock(ctx context.Context, account, peer mimi.URI) error
+	Safety(ctx context.Context, account, peer mimi.URI) (*client.Safety, error)
+	Verify(ctx context.Context, account, peer mimi.URI, digest [sha256.Size]byte) error
+	Unverify(ctx context.Context, account, peer mimi.URI) error
 }
 
 // Rooms are the rooms that people of this homeserver are in.

@@ -49,6 +49,8 @@ type engine struct {
 	// fail is what calls of a name answer.
 	fail       map[string]error
 	unverified []client.UnverifiedMember
+	// keys is the version of everybody's keys.
+	keys byte
 	// crowd is how many people there are.
 	crowd client.Crowd
 }

@@ -1,14 +1,22 @@
 package bridge_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"image/png"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/skip2/go-qrcode"
+	"maunium.net/go/mautrix/event"
+
 	"github.com/mimi-gateway/mimi-gateway/bridge/bridgetest"
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 )
 
 // part lets a contact come into another state, as the engine does.
@@ -130,4 +138,130 @@ func TestConnectThroughASharedRoom(t *testing.T) {
 		}
 	}
 	t.Error("the unverified participant has no ghost")
+}
+
+// Safety implements [bridge.Connections]: the code is about the names, and about the
+// version of the engine's keys.
+func (e *engine) Safety(_ context.Context, account, peer mimi.URI) (*client.Safety, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("Safety", account, peer); err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(e.contacts, func(c *client.Contact) bool { return c.Account == account && c.Peer == peer })
+	if i < 0 || e.contacts[i].State != client.ContactConnected {
+		return nil, client.ErrNotConnected
+	}
+	party := func(u mimi.URI) *identity.SafetyParty {
+		return &identity.SafetyParty{CipherSuite: suite.X25519AES128, User: u, Client: u, PublicKey: []byte{e.keys}}
+	}
+	code, err := identity.NewSafetyCode(party(account), party(peer))
+	return &client.Safety{Code: code, Verified: e.contacts[i].Verified, KeyChanged: e.contacts[i].KeyChanged}, err
+}
+
+func (e *engine) Verify(ctx context.Context, account, peer mimi.URI, digest [sha256.Size]byte) error {
+	safety, err := e.Safety(ctx, account, peer)
+	if err == nil && safety.Code.Digest() != digest {
+		err = client.ErrKeyChanged
+	}
+	if err == nil {
+		err = e.mark(account, peer, true)
+	}
+	return err
+}
+
+func (e *engine) Unverify(_ context.Context, account, peer mimi.URI) error {
+	return e.mark(account, peer, false)
+}
+
+func (e *engine) mark(account, peer mimi.URI, verified bool) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.contacts {
+		if c.Account == account && c.Peer == peer {
+			c.Verified = verified
+			return nil
+		}
+	}
+	return client.ErrNotConnected
+}
+
+// TestSafetyCodeCommands: the number and a picture are shown, and what was shown can be
+// marked as compared; a code that is told is compared, and another one is refused.
+func TestSafetyCodeCommands(t *testing.T) {
+	w := newWorld(t, options{})
+	_, portal := w.connected()
+	account, alice := w.account("alice")
+	bob := user(t, betaDomain, "bob")
+	w.mx.Join(t.Context(), alice, portal)
+	say := func(text string, want ...string) {
+		t.Helper()
+		w.mx.Say(t.Context(), alice, portal, "!mimi "+text)
+		answer(t, w.mx, portal, want...)
+	}
+	say("verified", "have not been shown the safety code")
+	safety, err := w.engine.Safety(t.Context(), account, bob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digits := strings.Fields(safety.Code.String())
+	say("verify", strings.Join(digits[:4], " "), strings.Join(digits[12:], " "), "not compared it yet", "verified bob@mimi.beta.localhost")
+	var picture *event.MessageEventContent
+	if err := w.mx.Await(t.Context(), portal, func(r bridgetest.Room) bool {
+		for _, evt := range r.Timeline {
+			if m := evt.Content.AsMessage(); m.MsgType == event.MsgImage {
+				picture = m
+			}
+		}
+		return picture != nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	data, ok := w.mx.Media(picture.URL)
+	if img, err := png.Decode(bytes.NewReader(data)); !ok || err != nil || img.Bounds().Dx() != 512 {
+		t.Errorf("the picture is none: %v", err)
+	}
+	want, err := qrcode.Encode(safety.Code.Picture(), qrcode.Medium, 512)
+	if err != nil || !bytes.Equal(data, want) {
+		t.Errorf("the picture is of something else (%v)", err)
+	}
+	say("verified", "bob@mimi.beta.localhost is verified")
+	w.command(alice, "connections", "bob@mimi.beta.localhost: connected, verified")
+	w.engine.mu.Lock()
+	w.engine.keys++
+	w.engine.mu.Unlock()
+	say("verified", "keys of this person have changed", "verify")
+	w.command(alice, "unverify bob@mimi.beta.localhost", "is not verified any more")
+	w.command(alice, "verify bob@mimi.beta.localhost "+safety.Code.String(), "not the same code", "administrator")
+	now, err := w.engine.Safety(t.Context(), account, bob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.command(alice, "verify bob@mimi.beta.localhost 1234", "no safety code", "64 digits")
+	w.command(alice, "verify bob@mimi.beta.localhost "+now.Code.Picture(), "is verified")
+	w.command(alice, "verify carol@mimi.beta.localhost", "not connected")
+}
+
+// TestKeyChangeIsTold in the direct chat and by the bot, with what to do next.
+func TestKeyChangeIsTold(t *testing.T) {
+	for _, reason := range []client.Reason{client.ReasonKeyChanged, client.ReasonVerifiedChanged} {
+		w := newWorld(t, options{})
+		_, portal := w.connected()
+		account, alice := w.account("alice")
+		w.mx.Join(t.Context(), alice, portal)
+		w.deliver(&client.Event{Kind: client.EventAlert, Account: account, Peer: user(t, betaDomain, "bob"), Reason: reason})
+		n := 0
+		for _, membership := range []event.Membership{event.MembershipJoin, event.MembershipInvite} {
+			for _, room := range w.mx.Rooms(alice, membership) {
+				for _, text := range w.texts(room, bridgetest.BotID) {
+					if strings.Contains(text, "uses another key than") && strings.Contains(text, "safety codes") && strings.Contains(text, "verify") {
+						n++
+					}
+				}
+			}
+		}
+		if n != 2 {
+			t.Errorf("%s: told %d times, and not in the chat and by the bot", reason, n)
+		}
+	}
 }

@@ -16,29 +16,31 @@ import (
 
 // addPeopleCommands adds the commands about people one knows.
 func (c *Connector) addPeopleCommands(proc *commands.Processor) {
-	about := func(name, description string, f func(ce *commands.Event, login *Client, peer mimi.URI)) *commands.FullHandler {
-		return &commands.FullHandler{
-			Name: name, RequiresLogin: true,
-			Help: commands.HelpMeta{Section: commands.HelpSectionChats, Description: description, Args: "<_address_>"},
-			Func: func(ce *commands.Event) {
-				login, ok := ce.User.GetDefaultLogin().Client.(*Client)
-				if !ok {
-					return
-				}
-				if peer, ok := c.personMeant(ce, login); ok {
-					f(ce, login, peer)
-				}
-			},
-		}
-	}
-	connect := about("connect", "Ask somebody whom you share a room with to talk to you alone.", c.connectCommand)
+	connect := c.aboutPerson("connect", "Ask somebody whom you share a room with to talk to you alone.", c.connectCommand)
 	connect.Help.Args = "<_participant_>"
 	proc.AddHandlers(
-		about("disconnect", "End the connection with somebody, and leave your chat with them.", c.disconnectCommand),
-		about("block", "End the connection with somebody, and see nothing that they send you.", c.blockCommand),
-		about("unblock", "Let somebody ask you again.", c.unblockCommand),
+		c.aboutPerson("disconnect", "End the connection with somebody, and leave your chat with them.", c.disconnectCommand),
+		c.aboutPerson("block", "End the connection with somebody, and see nothing that they send you.", c.blockCommand),
+		c.aboutPerson("unblock", "Let somebody ask you again.", c.unblockCommand),
 		connect,
 	)
+}
+
+// aboutPerson returns a command about a person whom one knows, or could.
+func (c *Connector) aboutPerson(name, description string, f func(ce *commands.Event, login *Client, peer mimi.URI)) *commands.FullHandler {
+	return &commands.FullHandler{
+		Name: name, RequiresLogin: true,
+		Help: commands.HelpMeta{Section: commands.HelpSectionChats, Description: description, Args: "<_address_>"},
+		Func: func(ce *commands.Event) {
+			login, ok := ce.User.GetDefaultLogin().Client.(*Client)
+			if !ok {
+				return
+			}
+			if peer, ok := c.personMeant(ce, login); ok {
+				f(ce, login, peer)
+			}
+		},
+	}
 }
 
 // personMeant returns the person that a command is about: the one that it names, or in

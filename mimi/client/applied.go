@@ -135,7 +135,7 @@ func (c *Client) openCommitter(ctx context.Context, r *room, view *mls.CommitVie
 	if err != nil {
 		return err
 	}
-	if err := c.see(ctx, r, s, arrival{}); err != nil {
+	if err := c.see(ctx, r, s, arrival{}, t); err != nil {
 		return err
 	}
 	if s.failure != nil {
@@ -332,7 +332,7 @@ func (c *Client) added(ctx context.Context, r *room, view *mls.CommitView, accep
 		if tbs, ok := r.public().Leaf(view.Committer); ok && view.Committer != i {
 			how.by = tbs.UserPseudonym
 		}
-		if err := c.see(ctx, r, s, how); err != nil {
+		if err := c.see(ctx, r, s, how, t); err != nil {
 			return sight{}, err
 		}
 		if s.failure != nil {
@@ -361,7 +361,7 @@ func (c *Client) added(ctx context.Context, r *room, view *mls.CommitView, accep
 			return nil, nil, err
 		}
 	}
-	again, err := c.reopen(ctx, r, false)
+	again, err := c.reopen(ctx, r, false, t)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -24,13 +24,13 @@ func (c *Client) Connect(ctx context.Context, account, peer mimi.URI) (*Contact,
 	case peer.Domain == c.cfg.Domain:
 		return nil, ErrColleague
 	}
-	old, _, err := c.contact(ctx, account, peer)
+	old, secret, err := c.contact(ctx, account, peer)
 	switch {
 	case err == nil && old.State == ContactConnected:
 		return nil, ErrAlreadyConnected
 	case err == nil && old.State == ContactBlocked:
 		return nil, ErrBlocked
-	case err == nil && old.State == ContactAsked && c.cfg.Clock.Now().Sub(old.Changed) < connection.RequestLifetime:
+	case err == nil && old.State == ContactAsked && !c.expired(secret):
 		return nil, ErrAlreadyAsked
 	case err != nil && !errors.Is(err, ErrNotFound):
 		return nil, err
@@ -119,9 +119,11 @@ func (c *Client) ask(ctx context.Context, account mimi.URI, pkg *connection.Veri
 		t = told{}
 		// What was before is over: a connection that the other has ended, or a request
 		// that was not answered.
-		if err := c.replaceContact(ctx, account, pkg.User(), &t); err != nil {
+		memory, err := c.replaceContact(ctx, account, pkg.User(), &t)
+		if err != nil {
 			return err
 		}
+		secret.keyMemory = memory
 		return c.putContact(ctx, contact, secret)
 	}); err != nil {
 		return nil, err
@@ -372,7 +374,8 @@ func (c *Client) Accept(ctx context.Context, account mimi.URI, ref Ref) (mimi.UR
 // accepted stores the contact that an account is about to have.
 func (c *Client) accepted(ctx context.Context, r *room, account mimi.URI, request *connection.IncomingRequest, keys *connection.Keys) error {
 	var t told
-	if err := c.replaceContact(ctx, account, request.User(), &t); err != nil {
+	memory, err := c.replaceContact(ctx, account, request.User(), &t)
+	if err != nil {
 		return err
 	}
 	c.finish(&t)
@@ -381,6 +384,6 @@ func (c *Client) accepted(ctx context.Context, r *room, account mimi.URI, reques
 		return err
 	}
 	theirs := request.Theirs()
-	contact.Room, secret.Ours, secret.Theirs = r.uri(), keys, &theirs
+	contact.Room, secret.Ours, secret.Theirs, secret.keyMemory = r.uri(), keys, &theirs, memory
 	return c.putContact(ctx, contact, secret)
 }

@@ -22,6 +22,7 @@ import (
 //	    Contact contact;      /* of package connection */
 //	    opaque unsent<V>;     /* ConnectionRequest of package protocol */
 //	    opaque upload_key<V>;
+//	    KeyMemory memory;
 //	} contactSecret;
 type contactSecret struct {
 	connection.Contact
@@ -31,6 +32,7 @@ type contactSecret struct {
 	// uploadKey signs the uploads of key material for this contact, and nothing
 	// else. The contact, who knows connection key and token, does not know it.
 	uploadKey suite.Secret
+	keyMemory
 }
 
 // Wire implements [wire.Message].
@@ -38,6 +40,7 @@ func (x *contactSecret) Wire(c *wire.Codec) {
 	x.Contact.Wire(c)
 	wire.Opaque(c, &x.unsent)
 	x.uploadKey.Wire(c)
+	x.keyMemory.wire(c)
 }
 
 // newContact makes a contact that is not stored yet.
@@ -123,6 +126,11 @@ func (c *Client) Contacts(ctx context.Context, account mimi.URI) ([]*Contact, er
 	var out []*Contact
 	for _, contact := range all {
 		if contact.Account == account && contact.State != ContactColleague && contact.State != ContactEnding {
+			secret, err := openContact(contact)
+			if err != nil {
+				return nil, err
+			}
+			contact.Verified, contact.KeyChanged = len(secret.verified) > 0, secret.fallen
 			contact.Secret = nil
 			out = append(out, contact)
 		}
@@ -172,6 +180,8 @@ func (c *Client) colleague(ctx context.Context, account, peer mimi.URI) (secret 
 type tokens struct {
 	mu     sync.RWMutex
 	byHash map[keymaterial.TokenHash]tokenOwner
+	// owners has those of byHash.
+	owners map[tokenOwner]bool
 }
 
 type tokenOwner struct{ account, peer mimi.URI }
@@ -183,15 +193,24 @@ func (t *tokens) put(secret *contactSecret, contact *Contact) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.byHash == nil {
-		t.byHash = map[keymaterial.TokenHash]tokenOwner{}
+		t.byHash, t.owners = map[keymaterial.TokenHash]tokenOwner{}, map[tokenOwner]bool{}
 	}
-	t.byHash[keymaterial.HashToken(secret.Ours.Token)] = tokenOwner{contact.Account, contact.Peer}
+	owner := tokenOwner{contact.Account, contact.Peer}
+	t.byHash[keymaterial.HashToken(secret.Ours.Token)], t.owners[owner] = owner, true
 }
 
 func (t *tokens) drop(hash keymaterial.TokenHash) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	delete(t.owners, t.byHash[hash])
 	delete(t.byHash, hash)
+}
+
+// has reports whether an account has given a person a token.
+func (t *tokens) has(account, peer mimi.URI) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.owners[tokenOwner{account, peer}]
 }
 
 func (t *tokens) owner(hash keymaterial.TokenHash) (tokenOwner, bool) {

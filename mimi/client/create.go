@@ -128,7 +128,7 @@ func (c *Client) hostRoom(ctx context.Context, r *room, creation *mmr.Creation) 
 		if err != nil {
 			return err
 		}
-		return c.see(ctx, r, s, arrival{})
+		return c.see(ctx, r, s, arrival{}, &told{})
 	})
 }
 

@@ -121,17 +121,18 @@ func (c *Client) endContact(ctx context.Context, contact *Contact, secret *conta
 	return c.putContact(ctx, contact, secret)
 }
 
-// replaceContact makes room for a new contact with a person. It is called in a
-// transaction; what the old one leaves behind is left afterwards.
-func (c *Client) replaceContact(ctx context.Context, account, peer mimi.URI, t *told) error {
+// replaceContact makes room for a new contact with a person, and returns what is
+// remembered of their keys. It is called in a transaction; the connection room of the
+// old one is left afterwards.
+func (c *Client) replaceContact(ctx context.Context, account, peer mimi.URI, t *told) (keyMemory, error) {
 	old, secret, err := c.contact(ctx, account, peer)
 	if errors.Is(err, ErrNotFound) {
-		return nil
+		return keyMemory{}, nil
 	} else if err != nil {
-		return err
+		return keyMemory{}, err
 	}
 	if err := c.endMaterial(ctx, secret); err != nil {
-		return err
+		return keyMemory{}, err
 	}
 	if secret.Ours != nil {
 		c.tokens.drop(keymaterial.HashToken(secret.Ours.Token))
@@ -139,7 +140,7 @@ func (c *Client) replaceContact(ctx context.Context, account, peer mimi.URI, t *
 	if room := old.Room; !room.IsZero() {
 		t.then(func(ctx context.Context) { c.leaveQuietly(ctx, account, room) })
 	}
-	return c.cfg.Store.DeleteContact(ctx, old.ID)
+	return secret.keyMemory, c.cfg.Store.DeleteContact(ctx, old.ID)
 }
 
 // leaveEnded takes an account out of the connection room of a contact that has ended.
@@ -279,11 +280,14 @@ func (c *Client) hears(ctx context.Context, r *room, account mimi.URI, kind cont
 		if m.User == account || m.User.IsZero() {
 			continue
 		}
-		contact, err := c.cfg.Store.Contact(ctx, account, m.User)
-		if errors.Is(err, ErrNotFound) {
+		contact, secret, err := c.contact(ctx, account, m.User)
+		switch {
+		case errors.Is(err, ErrNotFound):
 			return ErrNotConnected
-		} else if err != nil {
+		case err != nil:
 			return err
+		case secret.fallen && !contact.State.ended():
+			return ErrKeyChanged
 		}
 		return contact.State.speaking()
 	}

@@ -21,6 +21,11 @@ var (
 	ErrPeerLeft = errors.New("client: the other person has left the direct chat")
 	// ErrPeerClosed reports a person who has closed their account.
 	ErrPeerClosed = errors.New("client: the other person has closed their account")
+	// ErrKeyChanged reports a person whose keys are others than those that the account
+	// has compared.
+	ErrKeyChanged = errors.New("client: the keys of this person have changed since they were compared")
+	// ErrNoKey reports a person of whom no key was seen yet.
+	ErrNoKey = errors.New("client: no key of this person was seen yet")
 	// ErrNotConnected reports an invitation of somebody who is no contact.
 	ErrNotConnected = errors.New("client: not connected with this person")
 	// ErrNoPerson reports an address that nobody has, as far as its provider says.

@@ -80,6 +80,12 @@ const (
 	ReasonWrongPerson Reason = "wrong-person"
 	// ReasonExpired: a request was not answered in time.
 	ReasonExpired Reason = "expired"
+	// ReasonKeyChanged: Peer, with whom Account is connected, uses another client or
+	// another key than before.
+	ReasonKeyChanged Reason = "key-changed"
+	// ReasonVerifiedChanged is ReasonKeyChanged about somebody with whom Account had
+	// compared safety codes.
+	ReasonVerifiedChanged Reason = "verified-key-changed"
 	// ReasonPeerLeft: Peer has ended the connection with Account.
 	ReasonPeerLeft Reason = "peer-left"
 	// ReasonPeerClosed: Peer, with whom Account is connected, has closed their account.

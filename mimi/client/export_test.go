@@ -9,6 +9,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
 // PutConnected stores a contact as if it had just been connected, with what it gave
@@ -106,4 +107,25 @@ func (c *Client) InviteAgain(ctx context.Context, account, uri, user mimi.URI) e
 	return c.commit(ctx, uri, account, func(_ context.Context, r *room, _ *Leaf) (*mls.CommitOptions, error) {
 		return c.addition(r, set)
 	})
+}
+
+// ChangeKey gives an account another key, as if its client had been made anew.
+func (c *Client) ChangeKey(ctx context.Context, user mimi.URI) error {
+	account, err := c.cfg.Store.Account(ctx, user)
+	if err != nil {
+		return err
+	}
+	x, err := openAccount(account)
+	if err != nil {
+		return err
+	}
+	key, err := c.cfg.Suite.GenerateSignatureKey(c.cfg.Random)
+	if err != nil {
+		return err
+	}
+	x.seed, x.certificate = key.Seed(), nil
+	if account.Secret, err = wire.Marshal(x); err != nil {
+		return err
+	}
+	return c.cfg.Store.PutAccount(ctx, account)
 }

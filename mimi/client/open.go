@@ -97,7 +97,10 @@ func (c *Client) openNode(ctx context.Context, r *room, i mls.LeafIndex, leaf *m
 
 // see stores what came of opening a link. How a leaf has come matters if it is in
 // quarantine, and was not before.
-func (c *Client) see(ctx context.Context, r *room, s sight, how arrival) error {
+func (c *Client) see(ctx context.Context, r *room, s sight, how arrival, t *told) error {
+	if err := c.noteKey(ctx, r, s.link, t); err != nil {
+		return err
+	}
 	if s.failure == nil {
 		r.release(mls.LeafIndex(s.member.Index))
 	} else {
@@ -218,7 +221,7 @@ func (c *Client) dropMember(ctx context.Context, r *room, i mls.LeafIndex) error
 
 // reopen tries links again that did not open: those that wait for the identity CA of
 // their provider, or all. It returns who has got a name.
-func (c *Client) reopen(ctx context.Context, r *room, all bool) (opened []Person, err error) {
+func (c *Client) reopen(ctx context.Context, r *room, all bool, t *told) (opened []Person, err error) {
 	for _, q := range r.unknown() {
 		if !all && q.marks&markNoCA == 0 {
 			continue // it does not change by waiting
@@ -230,7 +233,7 @@ func (c *Client) reopen(ctx context.Context, r *room, all bool) (opened []Person
 		if old := r.members[q.leaf]; old != nil {
 			s.member.CommittedBy = old.CommittedBy
 		}
-		if err := c.see(ctx, r, s, arrival{}); err != nil {
+		if err := c.see(ctx, r, s, arrival{}, t); err != nil {
 			return nil, err
 		}
 		if s.failure == nil {

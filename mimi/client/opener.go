@@ -103,7 +103,7 @@ func (c *Client) look(ctx context.Context, r *room, leaves []mls.LeafIndex, t *t
 		if err != nil {
 			return nil, err
 		}
-		if err := c.see(ctx, r, s, arrival{}); err != nil {
+		if err := c.see(ctx, r, s, arrival{}, t); err != nil {
 			return nil, err
 		}
 		if s.failure != nil {

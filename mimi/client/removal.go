@@ -220,7 +220,7 @@ func (c *Client) reopenAll(ctx context.Context, uri mimi.URI) error {
 	c.prepare(ctx, domains...)
 	err = c.withRoom(ctx, uri, func(r *room) error {
 		return c.inRoom(ctx, r, func(ctx context.Context, t *told) error {
-			opened, err := c.reopen(ctx, r, true)
+			opened, err := c.reopen(ctx, r, true, t)
 			if err != nil {
 				return err
 			}

@@ -113,6 +113,11 @@ type Contact struct {
 	Changed time.Time
 	// Secret holds the connection keys and tokens of both directions.
 	Secret []byte
+
+	// Verified and KeyChanged are set by [Client.Contacts] and not stored: the account
+	// has compared safety codes with the peer, or has, and the peer's keys have changed
+	// since.
+	Verified, KeyChanged bool
 }
 
 // Contacts keeps the contacts of all accounts.

@@ -190,7 +190,7 @@ func (c *Client) openJoined(ctx context.Context, r *room, joined *mls.Joined, ac
 	if s.failure != nil {
 		c.cfg.Log.WarnContext(ctx, "an account was added with an entry that nobody can open; it gets another one when it joins", "room", r.uri())
 	}
-	if err := c.see(ctx, r, s, arrival{}); err != nil {
+	if err := c.see(ctx, r, s, arrival{}, t); err != nil {
 		return err
 	}
 	return c.openNeeded(ctx, r, []mls.LeafIndex{joined.GroupInfo.Signer}, t)

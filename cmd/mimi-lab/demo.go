@@ -114,6 +114,7 @@ func (d *demo) play(ctx context.Context) error {
 		d.gatherAll,
 		d.allTalk,
 		d.someLeave,
+		d.byLink,
 		d.crashTwice,
 		d.declined,
 		d.hubsView,

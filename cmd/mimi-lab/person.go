@@ -50,6 +50,11 @@ func (p *person) bot(ctx context.Context) (id.RoomID, error) {
 // command says something to the bot, and returns its next answer that contains
 // all parts.
 func (p *person) command(ctx context.Context, text string, parts ...string) error {
+	return p.tell(ctx, text, text, parts...)
+}
+
+// tell is command with a text that the story does not show: it shows shown.
+func (p *person) tell(ctx context.Context, shown, text string, parts ...string) error {
 	room, err := p.bot(ctx)
 	if err != nil {
 		return err
@@ -58,7 +63,7 @@ func (p *person) command(ctx context.Context, text string, parts ...string) erro
 	if err != nil {
 		return err
 	}
-	p.says("tells the bot %q", text)
+	p.says("tells the bot %q", shown)
 	return p.matrix.Await(ctx, fmt.Sprintf("an answer to %q", text), func(v *matrixclient.View) bool {
 		asked := false
 		for _, evt := range v.Rooms[room].Messages("") {

@@ -11,12 +11,15 @@
 package attack
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/mimi-gateway/mimi-gateway/cmd/internal/node"
 )
 
 // An Attack breaks one rule.
@@ -71,6 +74,8 @@ type Verdict struct {
 	Reached string
 	// Next are other checks that have refused it, or what else has stopped it.
 	Next []string
+	// Answer is what the attacker was told; empty if what it sent was dropped unseen.
+	Answer string
 	// Crashed says that the gateway's code has panicked.
 	Crashed bool
 	// Err says that the attack could not be played, or what it has broken.
@@ -116,8 +121,11 @@ func (a Attack) verdict(ctx context.Context, w *world) (v Verdict) {
 	if v.Reached == "" {
 		v.Reached = reached()
 	}
-	if v.Next = w.others(before, a.Check); len(v.Next) == 0 && w.stopped != nil {
-		v.Next = []string{w.stopped.Error()}
+	if w.stopped != nil {
+		v.Answer = w.stopped.Error()
+	}
+	if v.Next = w.others(before, a.Check); len(v.Next) == 0 && v.Answer != "" {
+		v.Next = []string{cmp.Or(strings.TrimPrefix(node.CheckOf(w.stopped), node.CheckOther), v.Answer)}
 	}
 	return v
 }
@@ -145,7 +153,7 @@ func (v Verdict) Line() string {
 	case v.Err != nil:
 		return fmt.Sprintf("BROKEN   %-44s %v", name, v.Err)
 	case v.Refused && v.Reached == "":
-		return fmt.Sprintf("refused  %-44s check=%-28s metric +%d", name, a.Check, v.Times)
+		return fmt.Sprintf("refused  %-44s check=%-28s metric +%d  %s", name, a.Check, v.Times, cmp.Or(v.Answer, "dropped"))
 	case v.Reached != "":
 		return fmt.Sprintf("SUCCESS  %-44s %s", name, v.Reached)
 	default:

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/mimi-gateway/mimi-gateway/cmd/internal/node"
 	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/wiretap"
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
@@ -73,6 +72,11 @@ func (w *world) update(room mimi.URI, req *protocol.UpdateRequest) success {
 	}
 }
 
+// updateCodes are the names of the answers to an update.
+var updateCodes = map[protocol.UpdateResponseCode]string{
+	protocol.UpdateWrongEpoch: "wrongEpoch", protocol.UpdateNotAllowed: "notAllowed", protocol.UpdateInvalidProposal: "invalidProposal",
+}
+
 // taken reports whether an update was accepted.
 func (w *world) taken(a answer) bool {
 	var resp protocol.UpdateRoomResponse
@@ -82,7 +86,7 @@ func (w *world) taken(a answer) bool {
 	case wire.Unmarshal(a.body, &resp) != nil:
 		w.stopped = errors.New("an answer that is none")
 	case resp.Code != protocol.UpdateSuccess:
-		w.stopped = fmt.Errorf("response code %d", resp.Code)
+		w.stopped = fmt.Errorf("%s: %s", updateCodes[resp.Code], resp.ErrorDescription)
 	default:
 		return true
 	}
@@ -103,6 +107,6 @@ func (w *world) unless(err error, what string) success {
 	if err == nil {
 		return once(what)
 	}
-	w.stopped = errors.New(node.CheckOf(err))
+	w.stopped = err
 	return once("")
 }

@@ -1,7 +1,6 @@
 package attack
 
 import (
-	"slices"
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/wiretap"
@@ -173,10 +172,9 @@ func stageAttacks() []Attack {
 		lures("later-generation", "shows a room whose newest wrapper key is another", "link-state-generation", "3", func(_ *world, st *stage) {
 			st.state = func(x *identity.IdentityLinkState) { x.NewestGeneration = 5 }
 		}),
-		lures("table-of-another-group", "shows the table of another group", "table-group", "3", func(_ *world, st *stage) {
-			st.table = func(t *identity.IdentityLinkTable) {
-				t.GroupID = append(slices.Clone(t.GroupID[:len(t.GroupID)-1]), '0')
-			}
+		lures("table-of-another-group", "shows the table of another group", "table-group", "3", func(w *world, st *stage) {
+			other := must(mimi.NewID(w.evil.Domain, mimi.KindRoom, w.random))
+			st.table = func(t *identity.IdentityLinkTable) { t.GroupID = identity.GroupID(other) }
 		}),
 		lures("old-table", "shows the table of another epoch", "table-epoch", "3", func(_ *world, st *stage) {
 			st.table = func(t *identity.IdentityLinkTable) { t.Epoch += 3 }

@@ -3,6 +3,7 @@ package attack
 import (
 	"bytes"
 	"slices"
+	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
@@ -118,11 +119,11 @@ func entryAttacks() []Attack {
 func hidden(name, what, check, section string, bends func(w *world, im *implant) []bend) Attack {
 	return Attack{Name: name, What: what, Check: check, Section: section, play: func(w *world) success {
 		target := w.gather(w.victim, w.alice, w.mallory, w.eve)
-		before := w.victim.Count(w.arrivals(target))
 		im := w.implant(target)
+		begin := time.Now().Truncate(time.Millisecond) // as precise as the hub's times
 		w.update(target, im.commit(w.mallory, bends(w, im)...))
 		return func() string {
-			if w.victim.Count(w.arrivals(target)) > before {
+			if w.victim.Count(w.arrivals(target, begin)) > 0 {
 				return "Alice is shown a name that is not theirs"
 			}
 			return ""
@@ -130,11 +131,11 @@ func hidden(name, what, check, section string, bends func(w *world, im *implant)
 	}}
 }
 
-// arrivals counts events that tell Alice of people who came into a room, all of them
-// by name.
-func (w *world) arrivals(uri mimi.URI) func(*client.Event) bool {
+// arrivals are events that tell Alice of people who came into a room since, all of
+// them by name.
+func (w *world) arrivals(uri mimi.URI, since time.Time) func(*client.Event) bool {
 	return func(e *client.Event) bool {
-		return e.Kind == client.EventMembers && e.Room == uri && len(e.Added) > 0 &&
+		return e.Kind == client.EventMembers && e.Room == uri && len(e.Added) > 0 && !e.Time.Before(since) &&
 			!slices.ContainsFunc(e.Added, func(p client.Person) bool { return p.User.IsZero() })
 	}
 }

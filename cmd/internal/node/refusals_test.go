@@ -97,7 +97,7 @@ func TestRefusalsNameTheirCheck(t *testing.T) {
 // caller learns something else from them.
 var ours = map[string]bool{
 	"identity.ErrCAExpiring": true, "identity.ErrLinkTooLong": true, "identity.ErrMetadataTooLong": true,
-	"identity.ErrNoPin": true, "identity.ErrPinConflict": true,
+	"identity.ErrNoPin": true, "identity.ErrPinConflict": true, "identity.ErrSafetyCode": true,
 	"mmr.ErrStored":            true,
 	"connection.ErrNoPackage":  true,
 	"keymaterial.ErrExhausted": true, "keymaterial.ErrNoPrivate": true, "keymaterial.ErrUnknownToken": true,

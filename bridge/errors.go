@@ -65,7 +65,6 @@ var explanations = []explanation{
 	{client.ErrConnectionRoom, "A direct chat is for two people.", "Make a group to talk to more: `create-group`.", false},
 	{client.ErrQueued, "The room's provider cannot be reached at the moment.", "What you sent is kept, and sent as soon as it can be.", true},
 	{client.ErrUnreachable, "The other provider cannot be reached at the moment.", "Try again later.", true},
-	{client.ErrDenied, "The rules of this room do not allow it to you.", "Ask one of its administrators.", false},
 	{client.ErrBusy, "The room is changing at the moment.", "Try again.", true},
 	{client.ErrLost, "The gateway has lost track of this room.", "A member has to remove you and add you again.", false},
 	{client.ErrQuarantine, "This room has members whose identity could not be verified, so nothing is sent to it.", "Say `send-anyway` in the room to see who it is, and to send all the same.", false},
@@ -104,6 +103,8 @@ var explanations = []explanation{
 	{content.ErrNotSender, "Only who wrote a message can change or delete it.", "", false},
 	{msgconv.ErrEmpty, "The message is empty, so nothing was sent.", "", false},
 	{msgconv.ErrReaction, "This reaction can't be sent to this chat.", "Use an emoji or a short text.", false},
+	// Behind what says more: a hub refuses for many reasons.
+	{client.ErrDenied, "The rules of this room do not allow it to you.", "Ask one of its administrators.", false},
 }
 
 var (

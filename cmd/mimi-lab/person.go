@@ -64,16 +64,24 @@ func (p *person) tell(ctx context.Context, shown, text string, parts ...string) 
 		return err
 	}
 	p.says("tells the bot %q", shown)
-	return p.matrix.Await(ctx, fmt.Sprintf("an answer to %q", text), func(v *matrixclient.View) bool {
+	last := ""
+	err = p.matrix.Await(ctx, fmt.Sprintf("an answer to %q", shown), func(v *matrixclient.View) bool {
 		asked := false
 		for _, evt := range v.Rooms[room].Messages("") {
 			asked = asked || evt.ID == sent
-			if asked && evt.Sender == p.site.bot() && containsAll(evt.Content.AsMessage().Body, parts) {
+			if !asked || evt.Sender != p.site.bot() {
+				continue
+			}
+			if last = evt.Content.AsMessage().Body; containsAll(last, parts) {
 				return true
 			}
 		}
 		return false
 	})
+	if err != nil && last != "" {
+		err = fmt.Errorf("%w; the bot said %q", err, last)
+	}
+	return err
 }
 
 func containsAll(s string, parts []string) bool {

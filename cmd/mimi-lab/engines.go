@@ -46,13 +46,21 @@ type engine struct {
 	groups    *engine
 	hubFaults hub.Faults
 	// matrix is set for an engine with a homeserver.
-	matrix *homeserver
+	matrix matrixSide
 	node   *node.Node
 
 	mu       sync.Mutex
 	events   []*client.Event
 	grown    chan struct{}
 	refusals map[string]int // by check
+}
+
+// A matrixSide is a bridge and what it needs of a homeserver.
+type matrixSide interface {
+	// start runs the bridge, and the engine's node with it, on the engine's database.
+	start(ctx context.Context, e *engine, store *mapping.Store) error
+	// stop ends both.
+	stop() error
 }
 
 // engines are some of them, with taps between.

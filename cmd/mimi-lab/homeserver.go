@@ -1,3 +1,5 @@
+//go:build lab
+
 package main
 
 import (
@@ -28,14 +30,14 @@ type homeserver struct {
 	matrix    *bridgetest.Matrix
 	bridge    *bridgev2.Bridge
 	connector *bridge.Connector
-	stop      func() error
+	end       func() error
 }
 
 func newHomeserver(faults bridge.Faults) *homeserver {
 	return &homeserver{faults: faults, matrix: bridgetest.NewMatrix(true)}
 }
 
-// start runs the bridge, and the engine's node with it, on the engine's database.
+// start implements matrixSide.
 func (h *homeserver) start(ctx context.Context, e *engine, store *mapping.Store) error {
 	h.engine = e
 	h.connector = bridge.NewConnector(bridge.Options{
@@ -59,7 +61,7 @@ func (h *homeserver) start(ctx context.Context, e *engine, store *mapping.Store)
 	serving, end := context.WithCancel(context.WithoutCancel(ctx))
 	served := make(chan error, 1)
 	go func() { served <- h.connector.Serve(serving) }()
-	h.stop = func() error {
+	h.end = func() error {
 		end()
 		err := <-served
 		h.bridge.Stop()
@@ -67,6 +69,9 @@ func (h *homeserver) start(ctx context.Context, e *engine, store *mapping.Store)
 	}
 	return nil
 }
+
+// stop implements matrixSide.
+func (h *homeserver) stop() error { return h.end() }
 
 // startedOn is the engine's node on the listener that the engine has bound.
 type startedOn struct{ e *engine }

@@ -48,6 +48,7 @@ func runPrivacy(ctx context.Context, args []string, stdout io.Writer) error {
 // homeserver, or a fourth provider.
 func openPrivacy(ctx context.Context, setup privacy.Setup) (*privacy.World, error) {
 	faults, _ := client.NamedFaults(setup.Fault)
+	var homeserver *homeserver
 	w, err := newEngines(ctx, []string{"hub", "north", "south", "west", "gateway"}, faults, func(w *engines) {
 		host := w.all[0]
 		host.hubFaults = hub.Faults{EarlyTable: setup.Fault == "early-table"}
@@ -58,7 +59,8 @@ func openPrivacy(ctx context.Context, setup privacy.Setup) (*privacy.World, erro
 			}
 		}
 		if setup.Gateway {
-			w.all[4].matrix = newHomeserver(bridge.Faults{Undisclosed: setup.Fault == "undisclosed"})
+			homeserver = newHomeserver(bridge.Faults{Undisclosed: setup.Fault == "undisclosed"})
+			w.all[len(w.all)-1].matrix = homeserver
 		}
 	})
 	if err != nil {
@@ -69,8 +71,7 @@ func openPrivacy(ctx context.Context, setup privacy.Setup) (*privacy.World, erro
 	for i, e := range w.all {
 		side := &privacy.Side{Side: w.side(i), Dir: e.dir}
 		if e.matrix != nil {
-			side.Matrix = e.matrix
-			side.Introduce = e.matrix.register
+			side.Matrix, side.Introduce = homeserver, homeserver.register
 		}
 		if i == 0 {
 			out.Hub = side

@@ -115,14 +115,13 @@ type stage struct {
 	// people are all of them, and texts what was written, room names included.
 	people []*person
 	texts  []string
-	rooms  map[string]mimi.URI
 	seq    int
 }
 
 // newStage starts a world.
 func newStage(ctx context.Context, open Open, setup Setup, names *names) *stage {
 	w := must(open(ctx, setup))
-	return &stage{ctx: ctx, world: w, suite: must(suite.Lookup(suite.X25519AES128)), names: names, rooms: map[string]mimi.URI{}}
+	return &stage{ctx: ctx, world: w, suite: must(suite.Lookup(suite.X25519AES128)), names: names}
 }
 
 // join makes a person known at a provider.
@@ -262,16 +261,6 @@ func (s *stage) within(what string, ok func() bool) {
 			panic(failure{fmt.Errorf("nobody saw %s", what)})
 		case <-s.ctx.Done():
 			panic(failure{context.Cause(s.ctx)})
-		}
-	}
-}
-
-// quiet waits until nothing has gone over the wire for a while that can come by
-// itself: until every delivery that a hub owes is made.
-func (s *stage) quiet() {
-	for _, room := range s.rooms {
-		if len(s.sides(room)) > 0 {
-			s.settle(room)
 		}
 	}
 }

@@ -102,9 +102,9 @@ var imports = map[string][]string{
 	"cmd/mimi-lab/internal/privacy": {
 		"mimi/...", "cmd/mimi-lab/internal/attack", "cmd/mimi-lab/internal/scan", "cmd/mimi-lab/internal/wiretap", "maunium.net/go/mautrix",
 	},
-	"cmd/mimi-lab/internal/wiretap":      {},
-	"cmd/mimi-lab/internal/synapse":      {"cmd/mimi-lab/internal/process", "gopkg.in/yaml.v3"},
-	"cmd/mimi-lab/internal/transcript":   {},
+	"cmd/mimi-lab/internal/wiretap":    {},
+	"cmd/mimi-lab/internal/synapse":    {"cmd/mimi-lab/internal/process", "gopkg.in/yaml.v3"},
+	"cmd/mimi-lab/internal/transcript": {},
 }
 
 // TestImports reads the sources itself, and does not ask "go list": the test

@@ -80,6 +80,11 @@ func (c *Client) CountActive(ctx context.Context, since time.Time) (n int, err e
 	return n, nil
 }
 
+// DeleteAccount implements [client.Accounts]: foreign keys do the rest.
+func (c *Client) DeleteAccount(ctx context.Context, user mimi.URI) error {
+	return c.t.exec(ctx, "delete account", `DELETE FROM mimi_account WHERE user_uri = $1`, user.String())
+}
+
 func (c *Client) scanAccount(row dbutil.Scannable) (*client.Account, error) {
 	var a client.Account
 	var sealed []byte

@@ -107,6 +107,11 @@ func (p *People) DropUnasked(ctx context.Context, user mimi.URI, before time.Tim
 		user.String(), false, before.UnixMilli())
 }
 
+// DropPackages implements [connection.Packages].
+func (p *People) DropPackages(ctx context.Context, user mimi.URI) error {
+	return p.t.exec(ctx, "delete establishment packages", `DELETE FROM mimi_package WHERE user_uri = $1`, user.String())
+}
+
 // ForgetPackages implements [connection.Packages].
 func (p *People) ForgetPackages(ctx context.Context, before time.Time) error {
 	return p.t.exec(ctx, "forget establishment packages",

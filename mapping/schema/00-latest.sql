@@ -71,6 +71,17 @@ CREATE TABLE mimi_account (
 );
 CREATE INDEX mimi_account_active_idx ON mimi_account (active);
 
+-- Accounts that are being deleted, and (done) those that were: their users are not
+-- reached before they log in again.
+CREATE TABLE mimi_closure (
+	account TEXT    NOT NULL PRIMARY KEY,
+	since   BIGINT  NOT NULL,
+	rooms   BIGINT  NOT NULL,
+	told    BIGINT  NOT NULL,
+	done    BOOLEAN NOT NULL
+);
+CREATE INDEX mimi_closure_waiting_idx ON mimi_closure (account) WHERE NOT done;
+
 CREATE TABLE mimi_contact (
 	id      TEXT     NOT NULL PRIMARY KEY,
 	account TEXT     NOT NULL REFERENCES mimi_account (user_uri) ON DELETE CASCADE,

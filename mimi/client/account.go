@@ -48,15 +48,20 @@ func openAccount(a *Account) (*accountSecret, error) {
 }
 
 // Provision makes the person with that localpart an account, or does nothing if
-// there is one. It fails with [mimi.ErrHandle] if the localpart can be no address.
+// there is one. It fails with [mimi.ErrHandle] if the localpart can be no address, and
+// with [ErrClosing] while an account is being deleted. Who has deleted their account
+// gets a new one, with new keys: the caller asks [Client.Deletion] first where the person
+// has not asked for it.
 func (c *Client) Provision(ctx context.Context, localpart, name string) (mimi.URI, error) {
 	user, err := mimi.UserURI(c.cfg.Domain, localpart)
 	if err != nil {
 		return mimi.URI{}, err
 	}
 	return user, c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
-		_, err := c.cfg.Store.Account(ctx, user)
-		if !errors.Is(err, ErrNotFound) {
+		if err := c.comeBack(ctx, user); err != nil {
+			return err
+		}
+		if _, err := c.cfg.Store.Account(ctx, user); !errors.Is(err, ErrNotFound) {
 			return err
 		}
 		return c.newAccount(ctx, user, name)
@@ -92,8 +97,14 @@ func (c *Client) newAccount(ctx context.Context, user mimi.URI, name string) err
 }
 
 // signer returns what signs for an account's real client. It renews the
-// certificate at half of its life (docs/mmr-profile.md, section 2).
+// certificate at half of its life (docs/mmr-profile.md, section 2). An account that is
+// being deleted signs nothing new, and its certificate is not renewed: [ErrClosing].
 func (c *Client) signer(ctx context.Context, user mimi.URI) (*identity.Client, *accountSecret, error) {
+	if closing, err := c.closing(ctx, user); err != nil {
+		return nil, nil, err
+	} else if closing {
+		return nil, nil, ErrClosing
+	}
 	account, err := c.cfg.Store.Account(ctx, user)
 	if err != nil {
 		return nil, nil, fmt.Errorf("client: account: %w", err)

@@ -300,6 +300,12 @@ func (c *Client) out(ctx context.Context, r *room, own *Leaf, actor Person, at t
 	if own.State == LeafLeaving {
 		actor = Person{User: own.Account, Local: true}
 	}
+	account := own.Account
+	t.then(func(ctx context.Context) {
+		if closing, err := c.closing(ctx, account); closing && err == nil {
+			c.closings.wake(account)
+		}
+	})
 	if err := c.tell(ctx, t, &Event{Kind: EventGone, Time: at, Account: own.Account, Room: r.uri(), Actor: actor}); err != nil {
 		return err
 	}

@@ -165,6 +165,9 @@ type Limits struct {
 	// Quarantine is how long a leaf whose link does not open stays in the room, unless
 	// it came by itself (docs/mmr-profile.md, section 8).
 	Quarantine time.Duration
+	// Farewell is how long the deletion of an account waits for hubs that do not
+	// answer, and for members who do not commit that it leaves.
+	Farewell time.Duration
 	// Refill is how far schedule ticks are apart on average: what was handed out is
 	// replaced then.
 	Refill time.Duration
@@ -200,6 +203,7 @@ func DefaultLimits() Limits {
 		LinkBatch:      64,
 		Quarantine:     24 * time.Hour,
 		Refill:         6 * time.Hour,
+		Farewell:       7 * 24 * time.Hour,
 		Crowd:          20,
 	}
 }
@@ -221,6 +225,8 @@ type Client struct {
 	inbox     *lanes
 	outbox    *lanes
 	events    *lanes
+	// closings are the accounts that are being deleted.
+	closings *lanes
 	opener    *lanes
 	tries     tries
 	waiters   waiters
@@ -266,6 +272,7 @@ func New(cfg Config) (*Client, error) {
 	c.inbox = newLanes(c, c.workInbox)
 	c.outbox = newLanes(c, c.workOutbox)
 	c.events = newLanes(c, c.workEvents)
+	c.closings = newLanes(c, c.workClosing)
 	c.opener = newLanes(c, c.openSome)
 	return c, nil
 }
@@ -285,7 +292,7 @@ func (l *Limits) complete() {
 		&l.Call: d.Call, &l.CatchUp: d.CatchUp, &l.Send: d.Send, &l.Backoff: d.Backoff, &l.MaxBackoff: d.MaxBackoff,
 		&l.RemovalStep: d.RemovalStep, &l.MaxRemoval: d.MaxRemoval, &l.Memory: d.Memory, &l.SetPeriod: d.SetPeriod,
 		&l.LinkLife: d.LinkLife, &l.MaxLinkLife: d.MaxLinkLife,
-		&l.Refill: d.Refill, &l.Quarantine: d.Quarantine,
+		&l.Refill: d.Refill, &l.Farewell: d.Farewell, &l.Quarantine: d.Quarantine,
 	} {
 		if *have == 0 {
 			*have = def
@@ -373,6 +380,9 @@ func (c *Client) resume(ctx context.Context) error {
 	}
 	if err := c.endContacts(ctx, rooms); err != nil {
 		return fmt.Errorf("client: read contacts: %w", err)
+	}
+	if err := c.resumeClosings(ctx); err != nil {
+		return fmt.Errorf("client: read closures: %w", err)
 	}
 	for _, lane := range incoming {
 		c.inbox.wake(lane)

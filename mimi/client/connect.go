@@ -35,6 +35,11 @@ func (c *Client) Connect(ctx context.Context, account, peer mimi.URI) (*Contact,
 	case err != nil && !errors.Is(err, ErrNotFound):
 		return nil, err
 	}
+	if closing, err := c.closing(ctx, account); err != nil {
+		return nil, err
+	} else if closing {
+		return nil, ErrClosing
+	}
 	verified, err := c.packageOf(ctx, peer)
 	if err != nil {
 		return nil, err
@@ -193,6 +198,9 @@ func (c *Client) ConnectionPackage(ctx context.Context, _ string, user mimi.URI)
 	if user.Domain != c.cfg.Domain {
 		return nil, nil
 	}
+	if closing, err := c.closing(ctx, user); err != nil || closing {
+		return nil, err // answered like an address that nobody has
+	}
 	if _, err := c.cfg.Store.Account(ctx, user); errors.Is(err, ErrNotFound) {
 		name, err := c.cfg.People.Lookup(ctx, user.Localpart())
 		if errors.Is(err, ErrNoPerson) {
@@ -277,7 +285,7 @@ var errTooManyRequests = errors.New("client: too many connection requests wait f
 // it again is of no use.
 func refusedRequest(err error) bool {
 	for _, refusal := range []error{
-		errTooManyRequests,
+		errTooManyRequests, ErrClosing,
 		connection.ErrUnknownPackage, connection.ErrPackageUsed, connection.ErrRequestDecrypt, connection.ErrRequestFormat,
 		connection.ErrRequestSignature, connection.ErrRecipient, connection.ErrRequestAge, connection.ErrReplay, connection.ErrBlocked,
 		identity.ErrCertificate, identity.ErrIssuer, identity.ErrDomain, identity.ErrValidity, identity.ErrPinChanged,
@@ -292,6 +300,11 @@ func refusedRequest(err error) bool {
 
 // asked stores a request that passed all checks, and tells its recipient.
 func (c *Client) asked(ctx context.Context, request *connection.IncomingRequest, t *told) error {
+	if closing, err := c.closing(ctx, request.Recipient()); err != nil {
+		return err
+	} else if closing {
+		return ErrClosing
+	}
 	secret, err := request.Marshal()
 	if err != nil {
 		return err

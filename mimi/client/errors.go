@@ -28,6 +28,10 @@ var (
 	ErrNoKey = errors.New("client: no key of this person was seen yet")
 	// ErrNotConnected reports an invitation of somebody who is no contact.
 	ErrNotConnected = errors.New("client: not connected with this person")
+	// ErrNoAccount reports an account that is not there.
+	ErrNoAccount = errors.New("client: there is no such account here")
+	// ErrClosing reports an account that is being deleted.
+	ErrClosing = errors.New("client: the account is being deleted")
 	// ErrNoPerson reports an address that nobody has, as far as its provider says.
 	ErrNoPerson = errors.New("client: nobody can be reached at this address")
 	// ErrNoRequest reports a request that is not there, or not any more.

@@ -51,6 +51,11 @@ const (
 	// EventName: Peer has told the members of Room that its display name is
 	// Name.
 	EventName EventKind = "name"
+	// EventDeleting: the account, which is being deleted, is out of Count of the Total
+	// rooms that it was in.
+	EventDeleting EventKind = "deleting"
+	// EventDeleted: nothing is left of Account.
+	EventDeleted EventKind = "deleted"
 	// EventAlert: something in Room, or about Peer, needs a person's attention.
 	// Reason says what.
 	EventAlert EventKind = "alert"
@@ -137,6 +142,7 @@ type Event struct {
 	Name    string   `json:"name,omitempty"`
 	Reason  Reason   `json:"reason,omitempty"`
 	Count   int      `json:"count,omitempty"`
+	Total   int      `json:"total,omitempty"`
 
 	Requirement identity.LinkRequirement `json:"requirement,omitempty"`
 	// Plain says with EventInvited that Room is a plain room.

@@ -191,6 +191,11 @@ func within[T comparable](part, whole []T) bool {
 func (c *Client) handOutPlain(ctx context.Context, user, peer mimi.URI) (*protocol.KeyMaterialResponse, error) {
 	answer := &protocol.KeyMaterialResponse{Status: protocol.KeyMaterialSuccess, User: user}
 	return answer, c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		if closing, err := c.closing(ctx, user); err != nil {
+			return err
+		} else if closing {
+			return ErrNoPerson
+		}
 		account, err := c.cfg.Store.Account(ctx, user)
 		if errors.Is(err, ErrNotFound) {
 			return ErrNoPerson

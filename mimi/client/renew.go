@@ -35,6 +35,9 @@ func (c *Client) maintain(ctx context.Context) {
 	if err := c.reopenRooms(ctx); err != nil && ctx.Err() == nil {
 		c.cfg.Log.WarnContext(ctx, "could not try identity links again", "err", err)
 	}
+	if err := c.resumeClosings(ctx); err != nil && ctx.Err() == nil {
+		c.cfg.Log.WarnContext(ctx, "could not go on with deletions", "err", err)
+	}
 	c.planMaintenance()
 }
 
@@ -76,7 +79,7 @@ func (c *Client) renewLeaves(ctx context.Context) error {
 		due, err := c.dueLeaves(ctx, record.URI)
 		errs = append(errs, ignore(err, ErrNotMember))
 		for _, account := range due {
-			if err := c.renewLeaf(ctx, record.URI, account, unchanged); err != nil {
+			if err := ignore(c.renewLeaf(ctx, record.URI, account, unchanged), ErrClosing); err != nil {
 				errs = append(errs, fmt.Errorf("in %s: %w", record.URI, err))
 			}
 		}

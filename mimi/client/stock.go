@@ -91,9 +91,16 @@ func (c *Client) refillAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	closing, err := c.closingAccounts(ctx)
+	if err != nil {
+		return err
+	}
 	var packages, sets keymaterial.Stock
 	var errs []error
 	for _, account := range accounts {
+		if closing[account.User] {
+			continue
+		}
 		errs = append(errs, c.stockPackages(ctx, account.User))
 		have, err := c.packageStock(ctx, account.User)
 		errs = append(errs, err)
@@ -106,6 +113,9 @@ func (c *Client) refillAll(ctx context.Context) error {
 		errs = append(errs, c.stockWallet(ctx, account))
 	}
 	for _, contact := range contacts {
+		if closing[contact.Account] {
+			continue
+		}
 		have, err := c.stockContact(ctx, tokenOwner{contact.Account, contact.Peer})
 		errs = append(errs, err)
 		sets.Single, sets.LastResort = sets.Single+have.Single, sets.LastResort+have.LastResort

@@ -27,6 +27,7 @@ type Store interface {
 
 	Secrets
 	Accounts
+	Closures
 	Contacts
 	Requests
 	Rooms
@@ -69,6 +70,33 @@ type Accounts interface {
 	SetActive(ctx context.Context, user mimi.URI, at time.Time) error
 	// CountActive counts the accounts that were active at or after a time.
 	CountActive(ctx context.Context, since time.Time) (int, error)
+	// DeleteAccount deletes the account of that user with its contacts, requests,
+	// leaves and outgoing messages. It does nothing if there is none.
+	DeleteAccount(ctx context.Context, user mimi.URI) error
+}
+
+// A Closure is the deletion of an account: what is left to do, and afterwards the
+// memory that the user did not want to be reached any more.
+type Closure struct {
+	Account mimi.URI
+	Since   time.Time
+	// Rooms is how many the account was in at the beginning, and Told how many of them
+	// its user was told that it has left.
+	Rooms, Told uint32
+	// Done says that nothing else is left of the account.
+	Done bool
+}
+
+// Closures keeps the deletions of accounts.
+type Closures interface {
+	// PutClosure inserts or replaces the closure of that account.
+	PutClosure(ctx context.Context, closure *Closure) error
+	// Closure fails with [ErrNotFound].
+	Closure(ctx context.Context, account mimi.URI) (*Closure, error)
+	// Closures returns those that are not done, in the order of their accounts.
+	Closures(ctx context.Context) ([]*Closure, error)
+	// DeleteClosure does nothing if there is no such closure.
+	DeleteClosure(ctx context.Context, account mimi.URI) error
 }
 
 // A ContactState says how far a connection has come. Zero is no state.

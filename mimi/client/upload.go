@@ -39,7 +39,11 @@ func (c *Client) MakeSet(ctx context.Context, token keymaterial.TokenHash, s mls
 	if s != c.cfg.Suite.ID() || secret.State != connection.Connected || secret.Ours == nil {
 		return keymaterial.ErrUnknownToken
 	}
-	return c.upload(ctx, owner, secret, keymaterial.Plan{Begin: keymaterial.Stock{Single: 1}})
+	err = c.upload(ctx, owner, secret, keymaterial.Plan{Begin: keymaterial.Stock{Single: 1}})
+	if errors.Is(err, ErrClosing) {
+		return keymaterial.ErrUnknownToken
+	}
+	return err
 }
 
 // upload carries out a plan for the key material of a contact: it makes KeyPackages

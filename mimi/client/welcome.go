@@ -38,6 +38,11 @@ func (c *Client) invitedBy(ctx context.Context, w *mls.Welcome) ([]invited, erro
 		if err != nil {
 			return nil, err
 		}
+		if _, err := c.cfg.Store.Account(ctx, own.Account); errors.Is(err, ErrNotFound) {
+			continue // deleted since
+		} else if err != nil {
+			return nil, err
+		}
 		out = append(out, invited{own, ref})
 	}
 	return out, nil
@@ -104,6 +109,11 @@ func (c *Client) invite(ctx context.Context, r *room, in invited, joined *mls.Jo
 	known, err := c.knows(ctx, account, adder.User)
 	if err != nil {
 		return err
+	}
+	if closing, err := c.closing(ctx, account); err != nil {
+		return err
+	} else if closing {
+		known = false // it leaves, like one that was added by a stranger
 	}
 	rooms, err := c.cfg.Store.LeavesOf(ctx, account)
 	if err != nil {

@@ -89,6 +89,8 @@ type Packages interface {
 	// DropUnasked deletes the packages of a user that are used once, were neither
 	// handed out nor used, and end before the given time.
 	DropUnasked(ctx context.Context, user mimi.URI, before time.Time) error
+	// DropPackages deletes all packages of a user.
+	DropPackages(ctx context.Context, user mimi.URI) error
 	// ForgetPackages deletes the packages that end before the given time.
 	ForgetPackages(ctx context.Context, before time.Time) error
 }

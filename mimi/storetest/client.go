@@ -19,6 +19,7 @@ func Client(t *testing.T, open func(*testing.T) client.Store) {
 		"Atomically": atomicallySuite,
 		"Secrets":    secretsSuite,
 		"Accounts":   accountsSuite,
+		"Closures":   closuresSuite,
 		"Contacts":   contactsSuite,
 		"Requests":   requestsSuite,
 		"Rooms":      roomsSuite,

@@ -99,6 +99,19 @@ func Packages(t *testing.T, open func(*testing.T) connection.Packages) {
 			}
 		}
 	})
+	t.Run("DropPackages", func(t *testing.T) {
+		s := open(t)
+		for _, p := range []*connection.StoredPackage{
+			packageOf(1, "bob", false, now), packageOf(2, "bob", true, now), packageOf(3, "ben", false, now),
+		} {
+			do(t, s.PutPackage(t.Context(), p))
+		}
+		do(t, s.DropPackages(t.Context(), user("bob")))
+		for n := byte(1); n <= 2; n++ {
+			wantError(s.Package(t.Context(), connection.Ref{n}))(t, connection.ErrUnknownPackage)
+		}
+		get(s.Package(t.Context(), connection.Ref{3}))(t, packageOf(3, "ben", false, now))
+	})
 	t.Run("Forget", func(t *testing.T) {
 		s := open(t)
 		do(t, s.PutPackage(t.Context(), packageOf(1, "bob", false, now)))

@@ -35,6 +35,7 @@ type clientState struct {
 	secrets  table[string, []byte]
 	accounts table[mimi.URI, client.Account]
 	active   table[mimi.URI, int64] // milliseconds since 1970
+	closures table[mimi.URI, client.Closure]
 	contacts table[string, client.Contact]
 	requests table[[32]byte, client.Request]
 	rooms    table[mimi.URI, client.Room]
@@ -73,6 +74,7 @@ func (s *clientState) disown() {
 	s.secrets.disown()
 	s.accounts.disown()
 	s.active.disown()
+	s.closures.disown()
 	s.contacts.disown()
 	s.requests.disown()
 	s.rooms.disown()

@@ -246,6 +246,14 @@ func (p *PeopleStore) DropUnasked(ctx context.Context, user mimi.URI, before tim
 	})
 }
 
+// DropPackages implements [connection.Packages].
+func (p *PeopleStore) DropPackages(ctx context.Context, user mimi.URI) error {
+	return p.m.write(ctx, func(s *peopleState) error {
+		s.packages.delete(func(_ connection.Ref, r packageRow) bool { return r.User == user })
+		return nil
+	})
+}
+
 // ForgetPackages implements [connection.Packages].
 func (p *PeopleStore) ForgetPackages(ctx context.Context, before time.Time) error {
 	return p.m.write(ctx, func(s *peopleState) error {

@@ -55,6 +55,7 @@ func (c *Connector) addCommands(proc *commands.Processor) {
 	c.addLinkCommands(proc)
 	c.addPeopleCommands(proc)
 	c.addSafetyCommands(proc)
+	c.addDeletionCommands(proc)
 	c.addPolicyCommands(proc)
 }
 

@@ -87,6 +87,10 @@ func (c *Connector) deliver(ctx context.Context, e *client.Event) error {
 		return c.message(ctx, e)
 	case client.EventName:
 		return c.named(ctx, e)
+	case client.EventDeleting:
+		return c.deleting(ctx, e)
+	case client.EventDeleted:
+		return c.deleted(ctx, e)
 	case client.EventAlert:
 		return c.alert(ctx, e)
 	default:

@@ -28,6 +28,8 @@ type Accounts interface {
 	// Provision makes an account unless there is one. It fails with
 	// [mimi.ErrHandle] if the localpart can't be an address.
 	Provision(ctx context.Context, localpart, name string) (mimi.URI, error)
+	DeleteAccount(ctx context.Context, account mimi.URI) (*client.Deletion, error)
+	Deletion(ctx context.Context, account mimi.URI) (*client.Deletion, error)
 	SetName(ctx context.Context, account mimi.URI, name string) error
 	// Crowd counts them.
 	Crowd(ctx context.Context) (client.Crowd, error)

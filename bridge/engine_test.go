@@ -49,6 +49,7 @@ type engine struct {
 	// fail is what calls of a name answer.
 	fail       map[string]error
 	unverified []client.UnverifiedMember
+	deletions  map[mimi.URI]*client.Deletion
 	// keys is the version of everybody's keys.
 	keys byte
 	// crowd is how many people there are.
@@ -71,7 +72,7 @@ type sent struct {
 
 func newEngine(t testing.TB) *engine {
 	return &engine{
-		t: t, accounts: map[mimi.URI]string{}, rooms: map[mimi.URI]*client.RoomInfo{}, sent: map[string]*sent{}, fail: map[string]error{},
+		t: t, accounts: map[mimi.URI]string{}, rooms: map[mimi.URI]*client.RoomInfo{}, deletions: map[mimi.URI]*client.Deletion{}, sent: map[string]*sent{}, fail: map[string]error{},
 	}
 }
 
@@ -113,6 +114,7 @@ func (e *engine) Provision(_ context.Context, localpart, name string) (mimi.URI,
 	uri, err := mimi.UserURI(alphaDomain, localpart)
 	if _, ok := e.accounts[uri]; !ok && err == nil {
 		e.accounts[uri] = name
+		delete(e.deletions, uri)
 	}
 	return uri, err
 }

@@ -18,7 +18,8 @@ import (
 )
 
 // provision returns the login of a person, and makes it if the configuration
-// says that they need not ask for it. It returns nil, nil for those who do.
+// says that they need not ask for it. It returns nil, nil for those who do, and for those
+// who have deleted their account.
 func (c *Connector) provision(ctx context.Context, userID id.UserID) (*bridgev2.UserLogin, error) {
 	if !c.isLocal(userID) {
 		return nil, nil
@@ -32,6 +33,13 @@ func (c *Connector) provision(ctx context.Context, userID id.UserID) (*bridgev2.
 	}
 	if !c.mayProvision(userID) {
 		return nil, nil
+	}
+	account, err := c.accountOf(userID)
+	if err != nil {
+		return nil, err
+	}
+	if deleted, err := c.wasDeleted(ctx, account); err != nil || deleted {
+		return nil, err
 	}
 	return c.newLogin(ctx, user, &mimiid.UserLoginMetadata{AutoProvisioned: true})
 }

@@ -222,11 +222,11 @@ type Client struct {
 	plainMade plainMade
 	presence  presence
 
-	inbox     *lanes
-	outbox    *lanes
-	events    *lanes
+	inbox  *lanes
+	outbox *lanes
+	events *lanes
 	// closings are the accounts that are being deleted.
-	closings *lanes
+	closings  *lanes
 	opener    *lanes
 	tries     tries
 	waiters   waiters

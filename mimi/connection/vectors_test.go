@@ -202,7 +202,7 @@ func (o onePackage) Package(context.Context, Ref) (*StoredPackage, error) {
 	return o.StoredPackage, nil
 }
 func (onePackage) DropUnasked(context.Context, mimi.URI, time.Time) error { return nil }
-func (onePackage) DropPackages(context.Context, mimi.URI) error { return nil }
+func (onePackage) DropPackages(context.Context, mimi.URI) error           { return nil }
 
 func (onePackage) UsePackage(context.Context, Ref) error            { return nil }
 func (onePackage) PutPackage(context.Context, *StoredPackage) error { return errors.ErrUnsupported }

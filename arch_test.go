@@ -95,6 +95,10 @@ var imports = map[string][]string{
 	"cmd/mimi-lab/internal/mlsbench": {
 		"mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/mls/mlstest", "cmd/mimi-lab/internal/interop", "cmd/mimi-lab/internal/mlspeer",
 	},
+	"cmd/mimi-lab/internal/linkbench": {
+		"mimi", "mimi/wire", "mimi/mls", "mimi/mls/suite", "mimi/identity", "mimi/connection", "mimi/keymaterial", "mimi/content",
+		"mimi/protocol", "mimi/hub", "mimi/client", "mimi/storetest", "mapping", "go.mau.fi/util",
+	},
 	"cmd/mimi-lab/internal/matrixclient": {"maunium.net/go/mautrix"},
 	"cmd/mimi-lab/internal/pki":          {},
 	"cmd/mimi-lab/internal/process":      {},

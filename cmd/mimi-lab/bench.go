@@ -65,8 +65,11 @@ type benchFlags struct {
 
 // runBench runs what args name.
 func runBench(ctx context.Context, args []string, stdout io.Writer) error {
+	if len(args) > 0 && args[0] == "links" {
+		return runBenchLinks(ctx, args[1:], stdout)
+	}
 	if len(args) == 0 || args[0] != "mls" {
-		return fmt.Errorf("usage: mimi-lab bench mls [flags]; -h explains them: %w", errUsage)
+		return fmt.Errorf("usage: mimi-lab bench mls|links [flags]; -h explains them: %w", errUsage)
 	}
 	flags := flag.NewFlagSet("mimi-lab bench mls", flag.ContinueOnError)
 	flags.SetOutput(stdout)

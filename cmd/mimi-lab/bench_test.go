@@ -41,3 +41,25 @@ func TestBenchUsage(t *testing.T) {
 		}
 	}
 }
+
+// TestBenchLinks: a small run shows everything, and the second start opens nothing.
+func TestBenchLinks(t *testing.T) {
+	var out strings.Builder
+	if err := run(t.Context(), []string{"bench", "links", "-sizes", "10,70", "-messages", "3"}, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"\n10 members:", "\n70 members:", "the floor of one link", "Welcome to invitation shown", "with 2 links opened",
+		" links open ", "with names", "times the floor", "70 members, 0 closed, 0 links opened again", "by a link, until it is shown",
+		"for which all 71 links were opened (0 closed)", "times what it does with 10 members",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, &out)
+		}
+	}
+	for _, args := range []string{"-sizes 5", "-messages 0", "more"} {
+		if err := run(t.Context(), append([]string{"bench", "links"}, strings.Fields(args)...), io.Discard); !errors.Is(err, errUsage) {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+}

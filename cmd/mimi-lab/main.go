@@ -6,6 +6,7 @@
 //	mimi-lab privacy     proves what a hub does not learn, and that it would be noticed
 //	mimi-lab interop     plays MLS with other implementations
 //	mimi-lab bench mls   measures MLS operations
+//	mimi-lab bench links measures identity links in large rooms
 package main
 
 import (

@@ -96,8 +96,8 @@ func (c *Client) workInbox(ctx context.Context, uri mimi.URI) (more bool, err er
 		return true, c.recover(ctx, uri, in)
 	}
 	if wants, ok := errors.AsType[*errNoCA](err); ok {
-		c.prepare(ctx, wants.domain)
-		return true, nil // the same again, with the CA or without
+		c.prepare(ctx, wants.domains...)
+		return true, nil // the same again, with the CAs or without
 	}
 	return err == nil, err
 }

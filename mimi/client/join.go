@@ -323,11 +323,7 @@ func (c *Client) openEntered(ctx context.Context, r *room, own mls.LeafIndex, t 
 			return err
 		}
 	}
-	leaves := []mls.LeafIndex{own}
-	if r.public().Size() <= c.cfg.Limits.LinkBatch {
-		leaves = r.closedLeaves(c.cfg.Limits.LinkBatch)
-	}
-	if _, err := c.look(ctx, r, leaves, t); err != nil {
+	if _, err := c.look(ctx, r, c.needed(r, own), t); err != nil {
 		return err
 	}
 	r.inspected = nil

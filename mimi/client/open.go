@@ -17,15 +17,18 @@ import (
 // transaction. A domain that does not answer is left out: its links stay closed.
 func (c *Client) prepare(ctx context.Context, domains ...string) {
 	for _, domain := range domains {
-		if !c.tries.may(domain, c.cfg.Clock.Now()) {
-			continue
-		}
 		_, err := c.authority(ctx, domain)
 		c.tries.note(domain, c.cfg.Clock.Now(), err)
 		if err != nil {
 			c.cfg.Log.WarnContext(ctx, "identity CA is not known; links of this domain stay closed", "peer", domain, "err", err)
 		}
 	}
+}
+
+// prepareAgain is prepare for leaves that were there before: it leaves out domains
+// that have not answered just now.
+func (c *Client) prepareAgain(ctx context.Context, domains ...string) {
+	c.prepare(ctx, slices.DeleteFunc(domains, func(domain string) bool { return !c.tries.may(domain, c.cfg.Clock.Now()) })...)
 }
 
 // domainsOf returns the providers of the leaves that a Commit brings.

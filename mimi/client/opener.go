@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -57,7 +58,7 @@ func (c *Client) openSome(ctx context.Context, uri mimi.URI) (more bool, err err
 	}); err != nil || len(domains) == 0 {
 		return false, ignore(err, ErrNotMember)
 	}
-	c.prepare(ctx, domains...)
+	c.prepareAgain(ctx, domains...)
 	err = c.withRoom(ctx, uri, func(r *room) error {
 		if err := c.inRoom(ctx, r, func(ctx context.Context, t *told) error {
 			return c.openBatch(ctx, r, r.closedLeaves(c.cfg.Limits.LinkBatch), t)
@@ -118,41 +119,49 @@ func (c *Client) look(ctx context.Context, r *room, leaves []mls.LeafIndex, t *t
 	return opened, err
 }
 
-// openClosed opens one leaf that somebody looks at, if it is closed. It fails with
+// openClosed opens one leaf that somebody looks at, if it is closed, or waits for the
+// identity CA of its provider. It fails with
 // errNoCA if the identity CA of its provider has to be fetched first.
 func (c *Client) openClosed(ctx context.Context, r *room, i mls.LeafIndex, t *told) error {
-	tbs, ok := r.public().Leaf(i)
-	if !ok || r.members[i] != nil {
+	_, ok := r.public().Leaf(i)
+	waits := r.quarantined[i] != nil && r.quarantined[i].marks&markNoCA != 0
+	if !ok || r.members[i] != nil && !waits {
 		return nil
 	}
-	if err := c.mayFetch(ctx, tbs.Domain()); err != nil {
+	if err := c.mayFetch(ctx, r, []mls.LeafIndex{i}); err != nil {
 		return err
 	}
-	return c.openBatch(ctx, r, []mls.LeafIndex{i}, t)
+	if !waits {
+		return c.openBatch(ctx, r, []mls.LeafIndex{i}, t)
+	}
+	opened, err := c.reopen(ctx, r, false)
+	if err != nil {
+		return err
+	}
+	return c.tellOpened(ctx, r, opened, t)
 }
 
-// openNeeded opens what a room that was just joined needs at once: some leaves, and
-// all of a room that is no larger than a batch. In a larger one the others wait for
-// somebody who looks. It fails with errNoCA.
-func (c *Client) openNeeded(ctx context.Context, r *room, needed []mls.LeafIndex, t *told) error {
-	leaves := slices.DeleteFunc(needed, func(i mls.LeafIndex) bool { return r.members[i] != nil })
+// needed returns the leaves whose links a room that was just joined needs at once:
+// some, and all of a room that is no larger than a batch. In a larger one the others
+// wait for somebody who looks.
+func (c *Client) needed(r *room, some ...mls.LeafIndex) []mls.LeafIndex {
 	if r.public().Size() <= c.cfg.Limits.LinkBatch {
-		leaves = r.closedLeaves(c.cfg.Limits.LinkBatch)
+		return r.closedLeaves(c.cfg.Limits.LinkBatch)
 	}
+	return slices.DeleteFunc(some, func(i mls.LeafIndex) bool { return r.members[i] != nil })
+}
+
+// mayFetch fails with errNoCA if the identity CAs of some leaves are not known and can
+// perhaps be fetched.
+func (c *Client) mayFetch(ctx context.Context, r *room, leaves []mls.LeafIndex) error {
+	var missing []string
 	for _, domain := range r.domains(leaves) {
-		if err := c.mayFetch(ctx, domain); err != nil {
-			return err
+		if _, err := c.known(ctx, domain); errors.Is(err, identity.ErrNoPin) && c.tries.may(domain, c.cfg.Clock.Now()) {
+			missing = append(missing, domain)
 		}
 	}
-	_, err := c.look(ctx, r, leaves, t)
-	return err
-}
-
-// mayFetch fails with errNoCA if the identity CA of a domain is not known and can
-// perhaps be fetched.
-func (c *Client) mayFetch(ctx context.Context, domain string) error {
-	if _, err := c.known(ctx, domain); errors.Is(err, identity.ErrNoPin) && c.tries.may(domain, c.cfg.Clock.Now()) {
-		return &errNoCA{domain}
+	if len(missing) > 0 {
+		return &errNoCA{missing}
 	}
 	return nil
 }
@@ -164,12 +173,14 @@ func (c *Client) prepareFew(ctx context.Context, r *room) {
 	}
 }
 
-// errNoCA reports that the identity CA of a domain is needed, and can perhaps be
+// errNoCA reports that the identity CAs of domains are needed, and can perhaps be
 // fetched.
-type errNoCA struct{ domain string }
+type errNoCA struct{ domains []string }
 
 // Error implements error.
-func (e *errNoCA) Error() string { return "client: the identity CA of " + e.domain + " is not known" }
+func (e *errNoCA) Error() string {
+	return "client: identity CAs are not known: " + strings.Join(e.domains, ", ")
+}
 
 // tellOpened tells who has got a name.
 func (c *Client) tellOpened(ctx context.Context, r *room, people []Person, t *told) error {

@@ -193,6 +193,9 @@ func (c *Client) welcomed(ctx context.Context, uri mimi.URI, m *protocol.FanoutM
 // which tells whether others can see who the account is, then the adder's, and the
 // others if they are few. Leaves that were there before may have expired.
 func (c *Client) openJoined(ctx context.Context, r *room, joined *mls.Joined, accepted time.Time, t *told) error {
+	if err := c.mayFetch(ctx, r, c.needed(r, joined.Own, joined.GroupInfo.Signer)); err != nil {
+		return err
+	}
 	s, err := c.openLeaf(ctx, r, joined.Own, c.moment(accepted))
 	if err != nil {
 		return err
@@ -203,7 +206,8 @@ func (c *Client) openJoined(ctx context.Context, r *room, joined *mls.Joined, ac
 	if err := c.see(ctx, r, s, arrival{}, t); err != nil {
 		return err
 	}
-	return c.openNeeded(ctx, r, []mls.LeafIndex{joined.GroupInfo.Signer}, t)
+	_, err = c.look(ctx, r, c.needed(r, joined.GroupInfo.Signer), t)
+	return err
 }
 
 // joinWelcome opens a Welcome and makes the joiner's checks of what came in it

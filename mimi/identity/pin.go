@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
@@ -74,10 +75,20 @@ type PinChange struct {
 // A Pinner decides which identity CA a domain has: the one that was seen first
 // over authenticated TLS, until a person accepts another (docs/mmr-profile.md,
 // section 2). It may be used concurrently.
-type Pinner struct{ cfg PinnerConfig }
+type Pinner struct {
+	cfg PinnerConfig
+
+	mu sync.Mutex
+	// parsed is what pins have last been parsed to, by domain: a large room asks for
+	// the same few of them for each of its leaves.
+	parsed map[string]*Authority
+}
+
+// maxParsed bounds the parsed pins that are kept.
+const maxParsed = 1000
 
 // NewPinner returns a pinner on a store.
-func NewPinner(cfg PinnerConfig) *Pinner { return &Pinner{cfg} }
+func NewPinner(cfg PinnerConfig) *Pinner { return &Pinner{cfg: cfg, parsed: map[string]*Authority{}} }
 
 // Authority returns the pinned identity CA of a domain, or [ErrNoPin].
 func (p *Pinner) Authority(ctx context.Context, domain string) (*Authority, error) {
@@ -85,7 +96,25 @@ func (p *Pinner) Authority(ctx context.Context, domain string) (*Authority, erro
 	if err != nil {
 		return nil, fmt.Errorf("identity CA of %s: %w", domain, err)
 	}
-	return ParseAuthority(domain, pin.PEM)
+	return p.parse(domain, pin.PEM)
+}
+
+// parse is [ParseAuthority] for a pin as it is in the store.
+func (p *Pinner) parse(domain string, pem []byte) (*Authority, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a := p.parsed[domain]; a != nil && bytes.Equal(a.pem, pem) {
+		return a, nil
+	}
+	a, err := ParseAuthority(domain, pem)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.parsed) >= maxParsed {
+		clear(p.parsed)
+	}
+	p.parsed[domain] = a
+	return a, nil
 }
 
 // attempts bounds the retries after ErrPinConflict; each conflict is somebody

@@ -134,7 +134,7 @@ func (c *Client) openClosed(ctx context.Context, r *room, i mls.LeafIndex, t *to
 	if !waits {
 		return c.openBatch(ctx, r, []mls.LeafIndex{i}, t)
 	}
-	opened, err := c.reopen(ctx, r, false)
+	opened, err := c.reopen(ctx, r, false, t)
 	if err != nil {
 		return err
 	}

@@ -286,6 +286,11 @@ func cause(e *client.Event) *Cause {
 
 // tell writes to a person in their chat with the bot.
 func (c *Connector) tell(ctx context.Context, e *client.Event, account mimi.URI, markdown string) error {
+	return c.tellFor(ctx, cause(e), account, markdown)
+}
+
+// tellFor is tell for a cause that is no event of the engine.
+func (c *Connector) tellFor(ctx context.Context, why *Cause, account mimi.URI, markdown string) error {
 	user, err := c.bridge.GetUserByMXID(ctx, c.userOf(account))
 	if err != nil {
 		return fmt.Errorf("bridge: failed to load the user: %w", err)
@@ -294,7 +299,7 @@ func (c *Connector) tell(ctx context.Context, e *client.Event, account mimi.URI,
 	if err != nil {
 		return fmt.Errorf("bridge: failed to make the chat with the bot: %w", err)
 	}
-	return c.say(ctx, room, cause(e), markdown)
+	return c.say(ctx, room, why, markdown)
 }
 
 // say writes a notice of the bot. cause may be nil if nothing repeats it.

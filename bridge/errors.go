@@ -67,6 +67,10 @@ var explanations = []explanation{
 	{client.ErrInvited, "You have not yet accepted the invitation to this room.", "Join it, then try again.", false},
 	{client.ErrConnectionRoom, "A direct chat is for two people.", "Make a group to talk to more: `create-group`.", false},
 	{client.ErrQueued, "The room's provider cannot be reached at the moment.", "What you sent is kept, and sent as soon as it can be.", true},
+	{
+		client.ErrLeaving, "The provider of the room you have left cannot be reached at the moment.",
+		"The others see you leave as soon as it can be. You don't have to do anything.", false,
+	},
 	{client.ErrUnreachable, "The other provider cannot be reached at the moment.", "Try again later.", true},
 	{client.ErrBusy, "The room is changing at the moment.", "Try again.", true},
 	{client.ErrLost, "The gateway has lost track of this room.", "A member has to remove you and add you again.", false},

@@ -235,6 +235,23 @@ func TestLeaving(t *testing.T) {
 	}
 }
 
+// TestLeavingIsQueued: who leaves a room whose provider is out of reach is told that
+// they will have left.
+func TestLeavingIsQueued(t *testing.T) {
+	w := newWorld(t, options{})
+	_, _, portal := w.group()
+	_, alice := w.account("alice")
+	w.engine.failing("Leave", client.ErrLeaving)
+	w.mx.Leave(t.Context(), alice, portal)
+	u, err := w.bridge.GetUserByMXID(t.Context(), alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if texts := w.texts(u.ManagementRoom, bridgetest.BotID); len(texts) != 1 || !strings.Contains(texts[0], "The others see you leave as soon as it can be") {
+		t.Errorf("Alice is told %q", texts)
+	}
+}
+
 func TestSomebodyElsewhereLeaves(t *testing.T) {
 	w := newWorld(t, options{})
 	room, people, portal := w.group()

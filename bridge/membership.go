@@ -32,7 +32,7 @@ func (c *Client) HandleMatrixMembership(ctx context.Context, msg *bridgev2.Matri
 	case self && membership == event.MembershipJoin:
 		err = c.join(ctx, msg, room)
 	case self && (membership == event.MembershipLeave || membership == event.MembershipBan):
-		err = ignore(c.main.backend.Engine.Leave(ctx, c.account, room), client.ErrNotMember)
+		err = c.leave(ctx, msg.Event.ID, room)
 	case membership == event.MembershipInvite:
 		c.add(ctx, msg, room, target)
 	case membership == event.MembershipLeave || membership == event.MembershipBan:
@@ -60,6 +60,20 @@ func (c *Client) join(ctx context.Context, msg *bridgev2.MatrixMembershipChange,
 		return nil
 	}
 	c.refused(ctx, c.main.retract(ctx, msg.Portal, msg.Event, c.user, "Somebody who is in the MIMI room has to invite them here."))
+	return nil
+}
+
+// leave takes a person out of a MIMI room. If its hub is out of reach they have left all
+// the same, and are told when the others will see it.
+func (c *Client) leave(ctx context.Context, evt id.EventID, room mimi.URI) error {
+	err := ignore(c.main.backend.Engine.Leave(ctx, c.account, room), client.ErrNotMember)
+	if !errors.Is(err, client.ErrLeaving) {
+		return err
+	}
+	told := c.main.tellFor(ctx, NewCause(room.String(), "leave "+string(evt)), c.account, explain(err).String())
+	if told != nil {
+		c.main.log.WarnContext(ctx, "could not tell somebody that they will have left", "err", told)
+	}
 	return nil
 }
 

@@ -288,19 +288,25 @@ func (c *Client) await(ctx context.Context, room mimi.URI, d time.Duration, read
 	}
 }
 
-// waitEpoch waits until a room has reached an epoch. If what leads there does not
-// come, the room is joined anew.
+// waitEpoch waits until a room has reached an epoch. Commits that come one after the
+// other are waited for as long as they come. If what leads there does not come, the
+// room is joined anew.
 func (c *Client) waitEpoch(ctx context.Context, uri mimi.URI, epoch uint64) error {
-	err := c.await(ctx, uri, c.cfg.Limits.CatchUp, func() (bool, error) {
-		reached := false
-		err := c.withRoom(ctx, uri, func(r *room) error {
-			reached = r.group.Epoch() >= epoch
-			return nil
+	var now uint64
+	for {
+		before := now
+		err := c.await(ctx, uri, c.cfg.Limits.CatchUp, func() (bool, error) {
+			err := c.withRoom(ctx, uri, func(r *room) error {
+				now = r.group.Epoch()
+				return nil
+			})
+			return err == nil && now >= epoch, err
 		})
-		return reached, err
-	})
-	if !errors.Is(err, ErrBusy) {
-		return err
+		switch {
+		case !errors.Is(err, ErrBusy):
+			return err
+		case now == before:
+			return c.resync(ctx, uri)
+		}
 	}
-	return c.resync(ctx, uri)
 }

@@ -48,6 +48,9 @@ var (
 	// ErrQueued reports that a message is stored and will be sent, but that the hub
 	// has not accepted it yet.
 	ErrQueued = errors.New("client: the message is queued; the room cannot be reached at the moment")
+	// ErrLeaving reports a room that an account leaves as soon as its hub can be
+	// reached. That is stored, and nothing has to be done for it.
+	ErrLeaving = errors.New("client: you leave the room as soon as its provider can be reached")
 	// ErrUnreachable reports another provider that does not answer.
 	ErrUnreachable = errors.New("client: the other provider cannot be reached at the moment")
 	// ErrDenied reports what the room's policy does not allow to this person.

@@ -238,7 +238,9 @@ func (c *Client) externalOptions(r *room, me *leaf, info *protocol.GroupInfoRatc
 		opts.AAD = mls.AuthenticatedData{Safe: append(mls.SafeAAD{item}, how.aad...)}
 	}
 	for _, p := range info.PendingProposals {
-		if body := p.Proposal.PublicMessage.Content.Proposal; body != nil && body.Type() == mls.ProposalSelfRemove {
+		// In other than plain rooms whoever enters removes nobody else: the removed one
+		// would know the key under which the own entry stands.
+		if body := p.Proposal.PublicMessage.Content.Proposal; r.plain() && body != nil && body.Type() == mls.ProposalSelfRemove {
 			opts.SelfRemoves = append(opts.SelfRemoves, p.Proposal.PublicMessage)
 		}
 	}

@@ -77,7 +77,8 @@ func (r *room) readLeave(row mls.Row) error {
 // Leave takes an account out of a room, or declines an invitation: its leaf asks
 // to be removed, and another member commits that. What the account has said before
 // is sent first, if the hub can be reached. If it cannot, Leave fails with
-// [ErrUnreachable], and the hub is asked later all the same.
+// [ErrLeaving]: that the account leaves is stored, and the hub is asked later, also
+// after a restart. With another error the account stays.
 func (c *Client) Leave(ctx context.Context, account, uri mimi.URI) error {
 	if err := c.flush(ctx, account, uri); err != nil {
 		return err
@@ -127,7 +128,12 @@ func (c *Client) proposeLeaving(ctx context.Context, r *room, account mimi.URI) 
 	}); err != nil {
 		return err
 	}
-	return c.settleLeaves(ctx, r)
+	if err := c.settleLeaves(ctx, r); errors.Is(err, ErrUnreachable) {
+		return fmt.Errorf("%w: %w", ErrLeaving, err)
+	} else if err != nil {
+		return err
+	}
+	return nil
 }
 
 // putState stores another state of an own leaf.

@@ -40,7 +40,7 @@ func (c *couple) gone(account, room, actor mimi.URI) {
 func TestLeaveIsStoredBeforeItIsSent(t *testing.T) {
 	c := quietCouple(t)
 	c.b.set(func(g *gateway) { g.mute = isLeave })
-	if err := c.b.client.Leave(t.Context(), c.bob, c.group); !errors.Is(err, client.ErrUnreachable) {
+	if err := c.b.client.Leave(t.Context(), c.bob, c.group); !errors.Is(err, client.ErrLeaving) {
 		t.Fatalf("leaving without an answer: %v", err)
 	}
 	c.b.set(func(g *gateway) { g.mute = nil })
@@ -58,7 +58,7 @@ func TestLeaveSurvivesARestart(t *testing.T) {
 	c.b.set(func(g *gateway) {
 		g.mute = func(req *protocol.UpdateRequest) bool { g.down = isLeave(req); return g.down }
 	})
-	if err := c.b.client.Leave(t.Context(), c.bob, c.group); !errors.Is(err, client.ErrUnreachable) {
+	if err := c.b.client.Leave(t.Context(), c.bob, c.group); !errors.Is(err, client.ErrLeaving) {
 		t.Fatalf("leaving without an answer: %v", err)
 	}
 	c.a.await("Bob leaves", 0, func(e *client.Event) bool {
@@ -166,7 +166,7 @@ func TestClosingAnswerIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.a.set(func(g *gateway) { g.mute = isLeave })
-	if err := c.a.client.Leave(t.Context(), c.alice, room); !errors.Is(err, client.ErrUnreachable) {
+	if err := c.a.client.Leave(t.Context(), c.alice, room); !errors.Is(err, client.ErrLeaving) {
 		t.Fatalf("leaving without an answer: %v", err)
 	}
 	c.a.set(func(g *gateway) { g.mute = nil })

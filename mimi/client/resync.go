@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/internal/cache"
@@ -297,7 +298,7 @@ func (r *room) again() (*room, error) {
 
 // rejoinAs replaces the leaf of one account in the room that the hub shows.
 func (c *Client) rejoinAs(ctx context.Context, r *room, f *formerLeaf, info *protocol.GroupInfoRatchetTreeTBE) error {
-	if removals(info) {
+	if removals(info) && !c.abandoned(info, f.index) {
 		// The hub lets nobody in whom the removed one could recognise, and who is
 		// removed shall not come back.
 		return &errAgain{removal: true}
@@ -401,6 +402,26 @@ func removals(info *protocol.GroupInfoRatchetTreeTBE) bool {
 	return slices.ContainsFunc(info.PendingProposals, func(p protocol.PendingProposal) bool {
 		body := p.Proposal.PublicMessage.Content.Proposal
 		return body != nil && (body.Type() == mls.ProposalSelfRemove || body.Type() == mls.ProposalRemove)
+	})
+}
+
+// abandonedAfter is how long a removal has to be pending before a member joins anew
+// all the same: longer than the hub asks for, because of two clocks.
+const abandonedAfter = 6 * time.Minute
+
+// abandoned reports whether all removals that are pending at the hub are so old that
+// it lets this leaf in, which is none of those: nobody has committed them, perhaps
+// because all who are left have to join anew (docs/mmr-profile.md, section 11,
+// "Removals that nobody commits").
+func (c *Client) abandoned(info *protocol.GroupInfoRatchetTreeTBE, leaf mls.LeafIndex) bool {
+	limit := c.cfg.Clock.Now().Add(-abandonedAfter)
+	return !slices.ContainsFunc(info.PendingProposals, func(p protocol.PendingProposal) bool {
+		content := &p.Proposal.PublicMessage.Content
+		if content.Proposal == nil {
+			return false
+		}
+		leaving := mmr.Leaving([]mmr.Proposed{{Proposal: content.Proposal, Sender: content.Sender}})
+		return len(leaving) > 0 && (p.Accepted.After(limit) || slices.Contains(leaving, leaf))
 	})
 }
 

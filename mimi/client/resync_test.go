@@ -276,3 +276,72 @@ func resyncAndCrash(t *testing.T, n int) bool {
 	c.members(c.group, c.alice, c.bob, ben)
 	return s.crashed || c.b.stores.Faults.Restart()
 }
+
+// TestAbandonedRemovalDoesNotLockOut: all members who are left have lost track of the
+// room, on one gateway, while a removal is pending that only they could commit. The
+// hub lets them join anew when that has waited for long, and then they commit it.
+func TestAbandonedRemovalDoesNotLockOut(t *testing.T) {
+	c := quietCouple(t)
+	ben := c.guest("ben")
+	lose, lost := next(mls.ContentCommit)
+	c.b.set(func(g *gateway) { g.lose = lose })
+	if err := c.a.client.Rename(t.Context(), c.alice, c.group, "Other plans"); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "commit to lose", lost)
+	if err := c.a.client.Leave(t.Context(), c.alice, c.group); err != nil {
+		t.Fatal(err)
+	}
+	began := c.clock.Now()
+	defer c.driveClock()()
+	c.resynced(c.b)
+	if waited := c.clock.Now().Sub(began); waited < 5*time.Minute {
+		t.Errorf("the hub has let them in after %s", waited)
+	}
+	c.gone(c.alice, c.group, c.alice)
+	c.until("two members", func() bool {
+		info, err := c.b.client.Room(t.Context(), c.group)
+		return err == nil && len(info.Members) == 2
+	})
+	c.say(c.bob, c.group, "alone")
+	c.say(ben, c.group, "not quite")
+}
+
+// TestLateCommitsAreAwaited: a room that is behind its hub is not joined anew as long
+// as what is missing comes, however long that takes in all.
+func TestLateCommitsAreAwaited(t *testing.T) {
+	c := quietCouple(t)
+	var kept [][]byte
+	c.b.set(func(g *gateway) { g.lose = keep(&kept) })
+	for _, name := range []string{"One", "Two", "Three"} {
+		if err := c.a.client.Rename(t.Context(), c.alice, c.group, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.until("commits", func() bool { return c.b.holds(&kept, 3) })
+	c.b.set(func(g *gateway) { g.lose, g.sent = nil, nil })
+	epoch := func() uint64 { return must[*client.RoomInfo](t)(c.b.client.Room(t.Context(), c.group)).Epoch }
+	behind := epoch()
+	renamed := make(chan error, 1)
+	go func() { renamed <- c.b.client.Rename(t.Context(), c.bob, c.group, "Four") }() // at an epoch that is over
+	c.until("a Commit that is refused", func() (asked bool) {
+		c.b.set(func(g *gateway) { asked = len(g.sent) > 0 })
+		return asked
+	})
+	for i, body := range kept {
+		time.Sleep(time.Millisecond) // the less it waits the less is shown
+		c.clock.Advance(15 * time.Second)
+		if err := c.b.client.Notify(t.Context(), "a.example", c.group, body); err != nil {
+			t.Fatal(err)
+		}
+		c.until("commit", func() bool { return epoch() > behind+uint64(i) })
+	}
+	if err := await(t, "name", renamed); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range c.b.all() {
+		if e.Kind == client.EventAlert {
+			t.Errorf("there was an alert: %s", e.Reason)
+		}
+	}
+}

@@ -214,4 +214,15 @@ func (r *hosted) proposals() []mmr.Proposed {
 	return out
 }
 
+// proposalsSince returns what has become pending after a moment.
+func (r *hosted) proposalsSince(since time.Time) []mmr.Proposed {
+	var out []mmr.Proposed
+	for _, p := range r.group.PendingProposals() {
+		if r.pending[rowName(p.Ref)].After(since) {
+			out = append(out, mmr.Proposed{Proposal: p.Proposal, Sender: p.Sender})
+		}
+	}
+	return out
+}
+
 func rowName(b []byte) string { return hex.EncodeToString(b) }

@@ -69,6 +69,8 @@ type Limits struct {
 	Backoff, MaxBackoff time.Duration
 	// Delivery is how long one attempt may take.
 	Delivery time.Duration
+	// Removal is how long a removal that is pending keeps members from joining anew.
+	Removal time.Duration
 }
 
 // DefaultLimits returns the limits that apply where a Config says nothing.
@@ -83,6 +85,7 @@ func DefaultLimits() Limits {
 		Backoff:    500 * time.Millisecond,
 		MaxBackoff: 5 * time.Minute,
 		Delivery:   time.Minute,
+		Removal:    5 * time.Minute,
 	}
 }
 
@@ -106,6 +109,7 @@ func New(cfg Config) (*Hub, error) {
 	}
 	for have, def := range map[*time.Duration]time.Duration{
 		&cfg.Limits.Memory: d.Memory, &cfg.Limits.Backoff: d.Backoff, &cfg.Limits.MaxBackoff: d.MaxBackoff, &cfg.Limits.Delivery: d.Delivery,
+		&cfg.Limits.Removal: d.Removal,
 	} {
 		if *have == 0 {
 			*have = def

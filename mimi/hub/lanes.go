@@ -25,8 +25,12 @@ type lanes struct {
 }
 
 // A lane is one that a goroutine works on. again says that something was added
-// since it last looked; it is guarded by the lock of lanes.
-type lane struct{ again bool }
+// since it last looked; it is guarded by the lock of lanes. nudge ends a pause after a
+// failure early.
+type lane struct {
+	again bool
+	nudge chan struct{}
+}
 
 func newLanes(h *Hub) *lanes { return &lanes{hub: h, live: map[Lane]*lane{}} }
 
@@ -83,13 +87,28 @@ func (l *lanes) wake(id Lane) {
 		at.again = true
 		return
 	}
-	l.live[id] = &lane{}
+	at := &lane{nudge: make(chan struct{}, 1)}
+	l.live[id] = at
 	ctx := l.ctx
-	l.wg.Go(func() { l.run(ctx, id) })
+	l.wg.Go(func() { l.run(ctx, id, at.nudge) })
+}
+
+// back notes that a provider has just asked something about a room: it can be
+// reached again, if it could not, and must not wait for what it has missed until a
+// long pause is over. What it asks for now may be refused for want of that.
+func (l *lanes) back(id Lane) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at, ok := l.live[id]; ok {
+		select {
+		case at.nudge <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // run delivers until the lane is empty.
-func (l *lanes) run(ctx context.Context, id Lane) {
+func (l *lanes) run(ctx context.Context, id Lane, nudge <-chan struct{}) {
 	first := l.hub.cfg.Limits.Backoff
 	pause := first
 	for {
@@ -102,11 +121,14 @@ func (l *lanes) run(ctx context.Context, id Lane) {
 			l.drop(id)
 			return
 		case err != nil:
+			early := nudge
 			if wait == 0 {
 				wait, pause = pause, min(2*pause, l.hub.cfg.Limits.MaxBackoff)
+			} else {
+				early = nil // the provider has said when
 			}
 			l.hub.cfg.Log.WarnContext(ctx, "delivery failed, will try again", "room", id.Room, "peer", id.Domain, "pause", wait, "err", err)
-			if !sleep(ctx, l.hub.cfg.Clock, wait) {
+			if !sleepUntil(ctx, l.hub.cfg.Clock, wait, early) {
 				l.drop(id)
 				return
 			}
@@ -137,10 +159,18 @@ func (l *lanes) leave(id Lane) bool {
 
 // sleep waits on a clock. It returns false if ctx ended first.
 func sleep(ctx context.Context, clock mimi.Clock, d time.Duration) bool {
+	return sleepUntil(ctx, clock, d, nil)
+}
+
+// sleepUntil is sleep that a nudge ends.
+func sleepUntil(ctx context.Context, clock mimi.Clock, d time.Duration, nudge <-chan struct{}) bool {
 	done := make(chan struct{})
 	stop := clock.AfterFunc(d, func() { close(done) })
 	select {
 	case <-done:
+		return true
+	case <-nudge:
+		stop()
 		return true
 	case <-ctx.Done():
 		stop()

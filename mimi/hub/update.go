@@ -28,6 +28,7 @@ func (h *Hub) Update(ctx context.Context, from string, uri mimi.URI, req *protoc
 	if err := checkUpdate(req); err != nil {
 		return nil, err
 	}
+	h.lanes.back(Lane{Room: uri, Domain: from})
 	response := &protocol.UpdateRoomResponse{}
 	err := h.answered(ctx, uri, requestHash("update", from, req), response, func(r *hosted, change *Change) error {
 		response.Accepted = change.At
@@ -139,7 +140,7 @@ func (h *Hub) commit(ctx context.Context, from string, r *hosted, req *protocol.
 	if err := r.checkEpoch(message); err != nil {
 		return err
 	}
-	if err := r.removalPending(message); err != nil {
+	if err := h.removalPending(r, message); err != nil {
 		return refuse(err)
 	}
 	if err := r.checkSender(from, &message.Content); err != nil {
@@ -157,12 +158,27 @@ func (h *Hub) commit(ctx context.Context, from string, r *hosted, req *protocol.
 }
 
 // removalPending is [mmr.RemovalPending]; a plain room has no keys that somebody who
-// leaves could know.
-func (r *hosted) removalPending(message *mls.PublicMessage) error {
+// leaves could know. A removal that nobody has committed for [Limits.Removal] does not
+// keep a member from joining anew any more: perhaps all who could commit it have lost
+// track of the room, and need that (docs/mmr-profile.md, section 11, "Removals that
+// nobody commits").
+func (h *Hub) removalPending(r *hosted, message *mls.PublicMessage) error {
 	if r.room().Plain() {
 		return nil
 	}
-	return mmr.RemovalPending(message.Content.Sender, message.Content.Commit, r.proposals())
+	pending := r.proposals()
+	if replaces(message) {
+		pending = r.proposalsSince(h.cfg.Clock.Now().Add(-h.cfg.Limits.Removal))
+	}
+	return mmr.RemovalPending(message.Content.Sender, message.Content.Commit, pending)
+}
+
+// replaces reports whether a Commit is a resync.
+func replaces(message *mls.PublicMessage) bool {
+	return message.Content.Sender.Type == mls.SenderNewMemberCommit &&
+		slices.ContainsFunc(message.Content.Commit.Proposals, func(p mls.ProposalOrRef) bool {
+			return p.Proposal != nil && p.Proposal.Type() == mls.ProposalRemove
+		})
 }
 
 // stage verifies a Commit and what comes with it, and changes nothing. It returns

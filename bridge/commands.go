@@ -56,6 +56,7 @@ func (c *Connector) addCommands(proc *commands.Processor) {
 	c.addPeopleCommands(proc)
 	c.addSafetyCommands(proc)
 	c.addDeletionCommands(proc)
+	c.addAuthorityCommands(proc)
 	c.addPolicyCommands(proc)
 }
 

@@ -18,6 +18,7 @@ import (
 type Engine interface {
 	Accounts
 	Connections
+	Authorities
 	Rooms
 	Links
 	Messages
@@ -48,6 +49,13 @@ type Connections interface {
 	Safety(ctx context.Context, account, peer mimi.URI) (*client.Safety, error)
 	Verify(ctx context.Context, account, peer mimi.URI, digest [sha256.Size]byte) error
 	Unverify(ctx context.Context, account, peer mimi.URI) error
+}
+
+// Authorities say who the people of providers are.
+type Authorities interface {
+	IdentityCA() (*identity.Authority, []identity.ProviderKey, error)
+	IdentityCAChanges(ctx context.Context) ([]identity.PinChange, error)
+	AcceptIdentityCA(ctx context.Context, domain string, fingerprint [32]byte) error
 }
 
 // Rooms are the rooms that people of this homeserver are in.

@@ -49,6 +49,7 @@ type engine struct {
 	// fail is what calls of a name answer.
 	fail       map[string]error
 	unverified []client.UnverifiedMember
+	changes    []identity.PinChange
 	deletions  map[mimi.URI]*client.Deletion
 	// keys is the version of everybody's keys.
 	keys byte

@@ -254,7 +254,9 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{cfg: cfg, rooms: cache.New[mimi.URI, room](cfg.Limits.Rooms)}
 	c.keys = newKeys(&c.cfg)
-	c.pinner = identity.NewPinner(identity.PinnerConfig{Store: cfg.Pins, Clock: cfg.Clock, Log: cfg.Log, Alert: c.alertPin})
+	c.pinner = identity.NewPinner(identity.PinnerConfig{
+		Store: cfg.Pins, Clock: cfg.Clock, Log: cfg.Log, Alert: c.alertPin, Atomically: cfg.Store.Atomically,
+	})
 	c.responder = connection.NewResponder(connection.ResponderConfig{
 		Packages: cfg.Packages, Replays: cfg.Replays, Authority: c.authority, Blocked: c.blocked,
 		Atomically: cfg.Store.Atomically, Clock: cfg.Clock,

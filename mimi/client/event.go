@@ -112,6 +112,9 @@ const (
 	ReasonRemoveUnverified Reason = "remove-unverified"
 	// ReasonIdentityCA: Peer's provider uses another identity CA than before.
 	ReasonIdentityCA Reason = "identity-ca"
+	// ReasonIdentityCAAccepted: an administrator has accepted the other identity CA of
+	// Peer's provider.
+	ReasonIdentityCAAccepted Reason = "identity-ca-accepted"
 	// ReasonResync: the gateway lost track of the room and joined it anew;
 	// messages may be missing.
 	ReasonResync Reason = "resync"

@@ -129,3 +129,16 @@ func (c *Client) ChangeKey(ctx context.Context, user mimi.URI) error {
 	}
 	return c.cfg.Store.PutAccount(ctx, account)
 }
+
+// ReplaceCA gives the provider another identity CA at its next start.
+func (c *Client) ReplaceCA(ctx context.Context) error {
+	ca, err := identity.NewCA(identity.CAConfig{Suite: c.cfg.Suite, Domain: c.cfg.Domain, Clock: c.cfg.Clock, Random: c.cfg.Random})
+	if err != nil {
+		return err
+	}
+	b, err := wire.Marshal(&storedCA{ca.Key().Seed(), ca.Certificate()})
+	if err != nil {
+		return err
+	}
+	return c.cfg.Store.PutSecret(ctx, secretCA, b)
+}

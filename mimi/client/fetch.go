@@ -150,6 +150,9 @@ func (c *Client) checkSet(ctx context.Context, user mimi.URI, theirs *connection
 		Suite: c.cfg.Suite, User: user, Key: theirs.Key, Authority: authority, Pseudonyms: c.cfg.Pseudonyms, Clock: c.cfg.Clock,
 	}, answer)
 	if err != nil {
+		if errors.Is(err, identity.ErrIssuer) {
+			c.spawn(func(ctx context.Context) { c.recheck(ctx, user.Domain) })
+		}
 		return nil, c.checked(materialError(err))
 	}
 	if reused > 0 {

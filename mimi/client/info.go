@@ -109,35 +109,3 @@ func (c *Client) IdentityCA() (*identity.Authority, []identity.ProviderKey, erro
 	}
 	return c.keys.authority, []identity.ProviderKey{newest}, nil
 }
-
-// alertPin tells every account that has a contact at a domain that the domain
-// shows another identity CA than before.
-func (c *Client) alertPin(ctx context.Context, change identity.PinChange) {
-	c.spawn(func(ctx context.Context) {
-		contacts, err := c.cfg.Store.Contacts(ctx)
-		if err != nil {
-			c.cfg.Log.ErrorContext(ctx, "could not tell of a changed identity CA", "peer", change.Domain, "err", err)
-			return
-		}
-		var t told
-		err = c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
-			t = told{}
-			for _, contact := range contacts {
-				if contact.Peer.Domain != change.Domain {
-					continue
-				}
-				if err := c.tell(ctx, &t, &Event{
-					Kind: EventAlert, Time: c.cfg.Clock.Now(), Account: contact.Account, Peer: contact.Peer, Reason: ReasonIdentityCA,
-				}); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			c.cfg.Log.ErrorContext(ctx, "could not tell of a changed identity CA", "peer", change.Domain, "err", err)
-			return
-		}
-		c.finish(&t)
-	})
-}

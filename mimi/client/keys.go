@@ -236,7 +236,11 @@ func (c *Client) observe(ctx context.Context, domain string) (*identity.Authorit
 	if directory.IdentityCA == nil {
 		return nil, fmt.Errorf("client: directory of %s: no identity CA", domain)
 	}
-	return c.pinner.Observe(ctx, domain, directory.IdentityCA.PEM())
+	authority, err := c.pinner.Observe(ctx, domain, directory.IdentityCA.PEM())
+	if errors.Is(err, identity.ErrPinChanged) {
+		c.wakeEvents(ctx) // of those who are told
+	}
+	return authority, err
 }
 
 // known returns the identity CA of a domain if that needs no network: in a

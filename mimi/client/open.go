@@ -108,6 +108,7 @@ func (c *Client) see(ctx context.Context, r *room, s sight, how arrival, t *told
 		r.release(mls.LeafIndex(s.member.Index))
 	} else {
 		r.quarantine(s.member, s.failure, how, c.cfg.Clock.Now())
+		c.suspect(s.failure, s.member.UserPseudonym.Domain, t)
 	}
 	return c.putMember(ctx, r, s.member)
 }

@@ -35,6 +35,7 @@ func (c *Client) maintain(ctx context.Context) {
 	if err := c.reopenRooms(ctx); err != nil && ctx.Err() == nil {
 		c.cfg.Log.WarnContext(ctx, "could not try identity links again", "err", err)
 	}
+	c.watchAuthorities(ctx)
 	if err := c.resumeClosings(ctx); err != nil && ctx.Err() == nil {
 		c.cfg.Log.WarnContext(ctx, "could not go on with deletions", "err", err)
 	}

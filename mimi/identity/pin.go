@@ -58,10 +58,12 @@ type PinnerConfig struct {
 	Store PinStore
 	Clock mimi.Clock
 	Log   *slog.Logger
-	// Alert tells people that a domain publishes another identity CA than the
-	// pinned one. It is called once for each candidate, after it was stored, and
-	// must not block. May be nil: the log has it too.
-	Alert func(ctx context.Context, change PinChange)
+	// Alert notes that people have to be told that a domain publishes another identity
+	// CA than the pinned one. It is called once for each candidate, in the transaction
+	// that stores it, which does not happen if it fails. May be nil: the log has it too.
+	Alert func(ctx context.Context, change PinChange) error
+	// Atomically runs f in a transaction of Store. May be nil: then there is none.
+	Atomically func(ctx context.Context, f func(ctx context.Context) error) error
 }
 
 // A PinChange is what people are shown: they compare the fingerprint of the
@@ -162,24 +164,49 @@ func (p *Pinner) observe(ctx context.Context, seen *Authority) (*Authority, erro
 		return nil, fmt.Errorf("%w (%s)", ErrPinChanged, seen.domain)
 	}
 	pin.Version, pin.Candidate, pin.Seen = pin.Version+1, seen.pem, now
-	if err := p.cfg.Store.PutPin(ctx, pin); err != nil {
+	if err := p.atomically(ctx, func(ctx context.Context) error {
+		if err := p.cfg.Store.PutPin(ctx, pin); err != nil || p.cfg.Alert == nil {
+			return err
+		}
+		return p.cfg.Alert(ctx, changeOf(&pin))
+	}); err != nil {
 		return nil, err
 	}
-	p.alert(ctx, pin, seen)
+	p.cfg.Log.WarnContext(ctx, "domain publishes another identity CA than the pinned one; the pinned one stays in force until the change is accepted",
+		"peer", pin.Domain, "candidate", hexFingerprint(seen), "pinned_since", pin.Pinned)
 	return nil, fmt.Errorf("%w (%s)", ErrPinChanged, seen.domain)
 }
 
-func (p *Pinner) alert(ctx context.Context, pin Pin, seen *Authority) {
-	p.cfg.Log.WarnContext(ctx, "domain publishes another identity CA than the pinned one; the pinned one stays in force until the change is accepted",
-		"peer", pin.Domain, "candidate", hexFingerprint(seen), "pinned_since", pin.Pinned)
-	if p.cfg.Alert == nil {
-		return
+func (p *Pinner) atomically(ctx context.Context, f func(ctx context.Context) error) error {
+	if p.cfg.Atomically == nil {
+		return f(ctx)
 	}
-	change := PinChange{Domain: pin.Domain, Candidate: seen.Fingerprint(), PinnedSince: pin.Pinned, FirstSeen: pin.Seen}
+	return p.cfg.Atomically(ctx, f)
+}
+
+// changeOf describes a pin that has a candidate.
+func changeOf(pin *Pin) PinChange {
+	change := PinChange{Domain: pin.Domain, PinnedSince: pin.Pinned, FirstSeen: pin.Seen}
 	if old, err := ParseAuthority(pin.Domain, pin.PEM); err == nil {
 		change.Pinned = old.Fingerprint()
 	}
-	p.cfg.Alert(ctx, change)
+	if seen, err := ParseAuthority(pin.Domain, pin.Candidate); err == nil {
+		change.Candidate = seen.Fingerprint()
+	}
+	return change
+}
+
+// Changes returns what waits for a person to accept it, in the order of the domains.
+func (p *Pinner) Changes(ctx context.Context) ([]PinChange, error) {
+	pins, err := p.cfg.Store.Changed(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("changed identity CAs: %w", err)
+	}
+	var out []PinChange
+	for i := range pins {
+		out = append(out, changeOf(&pins[i]))
+	}
+	return out, nil
 }
 
 // Accept makes the candidate with that fingerprint the pin of a domain: a

@@ -304,7 +304,10 @@ func TestPinner(t *testing.T) {
 	var alerts []identity.PinChange
 	p := identity.NewPinner(identity.PinnerConfig{
 		Store: store, Clock: clock, Log: slog.New(slog.DiscardHandler),
-		Alert: func(_ context.Context, c identity.PinChange) { alerts = append(alerts, c) },
+		Alert: func(_ context.Context, c identity.PinChange) error {
+			alerts = append(alerts, c)
+			return nil
+		},
 	})
 	ctx := t.Context()
 	inForce := func(want *identity.Authority) {

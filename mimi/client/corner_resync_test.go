@@ -102,5 +102,6 @@ func TestCornerPoisonedCommit(t *testing.T) {
 	}
 	c.rejoins(c.bob, c.group)
 	c.say(c.alice, c.group, "we are among ourselves", "b.example")
+	c.say(c.bob, c.group, "at last", "a.example")
 	c.members(c.group, c.alice, c.bob)
 }

@@ -234,6 +234,24 @@ func TestPauseEnds(t *testing.T) {
 	w.delivered("c.example", 2)
 }
 
+// TestBackAgain: a provider that asks something is there again, and gets what it has
+// missed at once, however long the pause after the last failure was to be.
+func TestBackAgain(t *testing.T) {
+	w := trio(t)
+	w.delivered("c.example", 1)
+	w.net.set(func(_ context.Context, domain string) error {
+		if domain == "c.example" {
+			return errors.New("down")
+		}
+		return nil
+	})
+	w.say(alice, "hello")
+	w.net.wait(t, func() bool { return w.net.tried["c.example"] == 2 })
+	w.net.set(nil)
+	w.say(carol, "I am back") // the clock stands still
+	w.delivered("c.example", 2)
+}
+
 // TestStopAndStart: the same hub is stopped and started again.
 func TestStopAndStart(t *testing.T) {
 	w := trio(t)

@@ -15,6 +15,7 @@ func (h *Hub) SubmitMessage(ctx context.Context, from string, uri mimi.URI, req 
 	if req.Message.PrivateMessage == nil {
 		return nil, protocol.ErrMalformed
 	}
+	h.lanes.back(Lane{Room: uri, Domain: from})
 	response := &protocol.SubmitMessageResponse{}
 	err := h.answered(ctx, uri, requestHash("submitMessage", from, req), response, func(r *hosted, change *Change) error {
 		response.Accepted = change.At

@@ -217,12 +217,14 @@ func TestQuarantineEndsAfterADay(t *testing.T) {
 	c.alerted(c.a, client.ReasonQuarantine, 1)
 	c.alerted(c.b, client.ReasonQuarantine, 1)
 	pseudonym := c.unverified(c.alice)[0].Pseudonym
+	c.delivered("b.example")
 	c.clock.Advance(23 * time.Hour)
 	c.restart(c.a, client.Limits{})
 	c.say(c.alice, c.direct, "still here", "b.example")
 	if n := c.a.removalsSent(); n != 0 {
 		t.Fatalf("%d removals after 23 hours", n)
 	}
+	c.delivered("b.example")
 	c.clock.Advance(time.Hour)
 	out, _ := c.b.await("removal", 0, func(e *client.Event) bool {
 		return e.Kind == client.EventMembers && e.Room == c.group && len(e.Removed) == 1
@@ -230,6 +232,7 @@ func TestQuarantineEndsAfterADay(t *testing.T) {
 	if out.Removed[0].Pseudonym != pseudonym || out.Actor.User != c.alice {
 		t.Errorf("%+v was removed by %+v", out.Removed, out.Actor)
 	}
+	c.delivered("b.example")
 	c.clock.Advance(25 * time.Hour)
 	c.say(c.alice, c.group, "among us", "b.example")
 	c.say(c.bob, c.group, "at last", "a.example")

@@ -587,3 +587,32 @@ func (g *gateway) hears(hub string, room mimi.URI, kept *[][]byte) {
 		}
 	}
 }
+
+// delivered waits until nothing is on its way to a gateway. The clock also measures how
+// long a delivery may take: advancing it would cut one off.
+func (w *world) delivered(domain string) {
+	w.t.Helper()
+	limit := time.After(time.Minute)
+	for {
+		waiting := 0
+		for _, g := range w.gateways {
+			lanes, err := g.stores.Hub.Lanes(w.t.Context())
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			for _, lane := range lanes {
+				if lane.Domain == domain {
+					waiting++
+				}
+			}
+		}
+		if waiting == 0 {
+			return
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-limit:
+			w.t.Fatalf("%d rooms have something for %s that does not arrive", waiting, domain)
+		}
+	}
+}

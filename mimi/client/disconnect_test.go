@@ -336,3 +336,41 @@ func TestReplayedRequest(t *testing.T) {
 		t.Errorf("%d requests wait, %v", len(left), err)
 	}
 }
+
+// TestRequestThroughASharedRoom: somebody whom one shares a room with is asked like
+// everybody else. The room's hub has no part in it: it is down.
+func TestRequestThroughASharedRoom(t *testing.T) {
+	w := newWorld(t, "a.example", "b.example", "c.example")
+	a, b, hub := w.gateways["a.example"], w.gateways["b.example"], w.gateways["c.example"]
+	alice, bob, carol := a.person("alice", ""), b.person("bob", ""), hub.person("carol", "")
+	w.connect(carol, alice)
+	w.connect(carol, bob)
+	room, failed, err := hub.client.CreateRoom(t.Context(), carol, client.RoomOptions{Name: "Shared"}, []mimi.URI{alice, bob})
+	if err != nil || len(failed) > 0 {
+		t.Fatal(err, failed)
+	}
+	w.join(alice, room)
+	w.join(bob, room)
+	var seen mimi.URI
+	w.until("open link of Bob", func() bool {
+		info, err := a.client.Room(t.Context(), room)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range info.Members {
+			if m.User.Domain == "b.example" {
+				seen = m.User
+			}
+		}
+		return !seen.IsZero()
+	})
+	hub.set(func(g *gateway) { g.down = true })
+	if _, err := a.client.Connect(t.Context(), alice, seen); err != nil {
+		t.Fatal(err)
+	}
+	request, _ := b.await("asked", 0, func(e *client.Event) bool { return e.Kind == client.EventAsked && e.Peer == alice })
+	if _, err := b.client.Accept(t.Context(), bob, request.Request); err != nil {
+		t.Fatal(err)
+	}
+	w.until("connection", func() bool { return w.stateOf(alice, bob) == client.ContactConnected })
+}

@@ -316,26 +316,52 @@ func (c *Connector) unreact(ctx context.Context, in *incoming, reaction content.
 	return all
 }
 
-// converter translates messages of a room. Mentions use its pseudonyms.
+// converter translates messages of a room. Mentions use its pseudonyms, and only who is
+// mentioned is looked up: a room may have many members.
 func (c *Connector) converter(ctx context.Context, info *client.RoomInfo) msgconv.Converter {
-	byUser, byMIMI := map[id.UserID]mimi.URI{}, map[mimi.URI]client.Person{}
-	users := map[mimi.URI]id.UserID{}
-	for _, m := range info.Members {
-		user, err := c.appears(ctx, info.Room, m.Person)
-		if err != nil {
-			c.log.WarnContext(ctx, "a member cannot be mentioned", "err", err)
-			continue
+	find := func(is func(m *client.RoomMember) bool) (*client.RoomMember, bool) {
+		for i := range info.Members {
+			if is(&info.Members[i]) {
+				return &info.Members[i], true
+			}
 		}
-		byUser[user], byMIMI[m.Pseudonym], users[m.Pseudonym] = m.Pseudonym, m.Person, user
+		return nil, false
 	}
 	return msgconv.Converter{
 		MIMIUser: func(user id.UserID) (mimi.URI, bool) {
-			uri, ok := byUser[user]
-			return uri, ok
+			room, uri, err := c.standsFor(ctx, user)
+			if err != nil || uri.IsZero() || !room.IsZero() && room != info.Room {
+				return mimi.URI{}, false
+			}
+			m, ok := find(func(m *client.RoomMember) bool {
+				return room.IsZero() && m.User == uri || !room.IsZero() && m.User.IsZero() && m.Pseudonym == uri
+			})
+			if !ok {
+				return mimi.URI{}, false
+			}
+			return m.Pseudonym, true
 		},
 		MatrixUser: func(uri mimi.URI) (id.UserID, string, bool) {
-			p, ok := byMIMI[uri]
-			return users[uri], c.nameOf(p), ok
+			m, ok := find(func(m *client.RoomMember) bool { return m.Pseudonym == uri })
+			if !ok {
+				return "", "", false
+			}
+			user, err := c.appears(ctx, info.Room, m.Person)
+			if err != nil {
+				c.log.WarnContext(ctx, "a member cannot be mentioned", "err", err)
+				return "", "", false
+			}
+			return user, c.nameOf(m.Person), true
 		},
 	}
+}
+
+// standsFor returns for whom a Matrix user stands: a person, or somebody unverified in a
+// room, by pseudonym. It is the inverse of [Connector.appears].
+func (c *Connector) standsFor(ctx context.Context, user id.UserID) (room, uri mimi.URI, err error) {
+	if ghost, ok := c.bridge.Matrix.ParseGhostMXID(user); ok {
+		return c.backend.Store.GhostOwner(ctx, string(ghost))
+	}
+	uri, err = c.accountOf(user)
+	return mimi.URI{}, uri, err
 }

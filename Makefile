@@ -25,7 +25,7 @@ help:
 	@echo "make attack  active attacks on a running gateway, each refused by a check of its own"
 	@echo "make attack-mutate  the same without that check, which has to show"
 	@echo "make fuzz   every decoder, FUZZTIME=$(FUZZTIME) each; FUZZ=expression chooses"
-	@echo "make bench  MLS operations beside what RFC 9420 requires, and beside other libraries"
+	@echo "make bench  MLS operations beside what RFC 9420 requires, and beside other libraries; identity links"
 	@echo "make interop  MLS with other libraries, and the profile in another language: needs Rust, Node.js, Python"
 	@echo "make vuln   known vulnerabilities in what is linked"
 	@echo "make build  bin/mimi-gateway and bin/mimi-lab"
@@ -111,6 +111,7 @@ attack-mutate:
 
 bench:
 	@go run ./cmd/mimi-lab bench mls
+	@go run ./cmd/mimi-lab bench links
 
 # It says which of Rust, Node.js and Python is missing, and how to get it.
 interop:

@@ -202,7 +202,7 @@ func (c *Client) accept(ctx context.Context, account, uri mimi.URI) error {
 		return nil
 	})
 	if err == nil {
-		c.spawn(func(ctx context.Context) { c.showOwn(ctx, uri) })
+		c.showOwn(ctx, uri) // before it commits anything else
 		c.spawn(func(ctx context.Context) { c.sendProfile(ctx, account, uri) })
 		c.planRemovals(ctx, uri) // it may commit them now
 	}

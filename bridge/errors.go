@@ -75,7 +75,7 @@ var explanations = []explanation{
 	},
 	{client.ErrUnreachable, "The other provider cannot be reached at the moment.", "Try again later.", true},
 	{client.ErrBusy, "The room is changing at the moment.", "Try again.", true},
-	{client.ErrLost, "The gateway has lost track of this room.", "A member has to remove you and add you again.", false},
+	{client.ErrLost, "The gateway has lost track of this room.", "Ask a member for a link (`link` in the room), and say `join <link>` to me. Or an administrator removes you and adds you again.", false},
 	{client.ErrQuarantine, "This room has members whose identity could not be verified, so nothing is sent to it.", "Say `send-anyway` in the room to see who it is, and to send all the same.", false},
 	{
 		protocol.ErrNoProfile, "The other provider does not offer chats under pseudonyms.",
@@ -194,6 +194,6 @@ var reasons = map[client.Reason]string{
 	client.ReasonIdentityCA:         "The provider of %s uses other keys for the identities of its people than before. They are not believed until your administrator has asked about them and accepted them. Ask %s in another way whether that is right; `verify` shows what you can compare.",
 	client.ReasonIdentityCAAccepted: "Your administrator has accepted the other keys of the provider of %s. If you have compared safety codes, compare them again: `verify` with their address. Until then nothing is sent to your chat with somebody whom you had verified.",
 	client.ReasonResync:             "The gateway lost track of this room, and joined it anew. Messages may be missing.",
-	client.ReasonLost:               "The gateway lost track of this room, and cannot come back by itself. A member has to remove you and add you again.",
+	client.ReasonLost:               "The gateway lost track of this room, and cannot come back by itself. Ask a member for a link (`link` in the room), and say `join <link>` to me. Or an administrator removes you and adds you again.",
 	client.ReasonPoisoned:           "%s sent a change of this room that is invalid for everybody. It was ignored; tell them.",
 }

@@ -58,7 +58,8 @@ var (
 	// ErrBusy reports a room that changes too fast, or waits for something that
 	// does not come.
 	ErrBusy = errors.New("client: the room is busy; try again")
-	// ErrLost reports a room whose state was lost; a member has to add the person
+	// ErrLost reports a room whose newest wrapper key is not known here: a join link
+	// helps ([Client.JoinLink]), or an administrator removes the person and adds them
 	// again.
 	ErrLost = errors.New("client: the room is lost")
 	// ErrQuarantine reports a room with unverified members, to which nothing is

@@ -26,6 +26,8 @@ type linkJoin struct {
 	link    identity.JoinLink
 	opts    JoinOptions
 	leaf    *leaf
+	// resynced says that the keys of the link have been used for a room that was lost.
+	resynced bool
 }
 
 // JoinLink lets an account enter a room with the text of a join link
@@ -36,6 +38,11 @@ type linkJoin struct {
 // has expired, is used up, or has died with a removal; with [ErrLinkRemoval] while a
 // removal is pending, with which the link dies; and with [ErrAlreadyMember],
 // [ErrNotPseudonymous], [ErrFull] and [ErrTooManyRooms].
+//
+// For a member whose room is lost (see [ErrLost]) it is the way back: the keys of the
+// link are those that were missing, and all accounts here join the room anew with
+// them. opts do not count then. If another rotation was first, that is [ErrLinkDead],
+// and another link is needed.
 func (c *Client) JoinLink(ctx context.Context, account mimi.URI, text string, opts JoinOptions) (mimi.URI, error) {
 	link, err := identity.ParseJoinLink(text)
 	if err != nil {
@@ -48,6 +55,12 @@ func (c *Client) JoinLink(ctx context.Context, account mimi.URI, text string, op
 		switch {
 		case errors.Is(err, errInvited):
 			return link.Room, c.Join(ctx, account, link.Room)
+		case errors.Is(err, errLostMember):
+			if err := c.resyncBy(ctx, &link); err != nil {
+				return link.Room, err
+			}
+			join.resynced = true
+			continue // who was removed meanwhile enters as anybody does
 		case !ok:
 			return link.Room, err
 		case again.removal:
@@ -65,9 +78,16 @@ func (c *Client) JoinLink(ctx context.Context, account mimi.URI, text string, op
 // errInvited reports that an account that has a link has an invitation as well.
 var errInvited = errors.New("client: there is an invitation to the room")
 
+// errLostMember reports that an account that has a link has a leaf in a room that is
+// lost.
+var errLostMember = errors.New("client: the account is in the room, which is lost")
+
 // joinLink is one attempt of JoinLink. r is nil if no account here is in the room.
 func (c *Client) joinLink(ctx context.Context, r *room, join *linkJoin) (*room, error) {
 	if r != nil {
+		if l, ok := r.own[join.account]; ok && r.lost && !join.resynced && l.State != LeafInvited {
+			return nil, errLostMember
+		}
 		entering := r.entering()
 		if err := c.settleRoom(ctx, r); err != nil {
 			return nil, err
@@ -78,8 +98,8 @@ func (c *Client) joinLink(ctx context.Context, r *room, join *linkJoin) (*room, 
 				return nil, errInvited
 			case l.State == LeafLeaving || len(r.former) > 0:
 				return nil, ErrBusy
-			case entering != nil && entering.Account == join.account:
-				return r, nil // joined before, without learning that it succeeded
+			case join.resynced, entering != nil && entering.Account == join.account:
+				return r, nil // or joined before, without learning that it succeeded
 			default:
 				return r, ErrAlreadyMember
 			}
@@ -137,11 +157,31 @@ func (c *Client) linkInfo(ctx context.Context, r *room, join *linkJoin) (*protoc
 // openByLink opens the bundle of a link, checks its keys against the GroupInfo, and
 // reads the room (docs/mmr-profile.md, sections 3 and 8).
 func (c *Client) openByLink(ctx context.Context, r *room, join *linkJoin, info *protocol.GroupInfoRatchetTreeTBE) error {
+	if err := r.setLinkRing(&join.link, info); err != nil {
+		return err
+	}
+	public, _, err := c.inspect(ctx, r, info)
+	if err != nil {
+		return err
+	}
+	c.prepareFew(ctx, r)
+	if public.Policy().ConnectionRoom {
+		return ErrConnectionRoom
+	}
+	if _, err := r.ring.Live(public.Table(), public.Metadata()); err != nil {
+		return fmt.Errorf("%w: %w", ErrLinkForm, err)
+	}
+	return r.allRows(public)
+}
+
+// setLinkRing makes the keys in the bundle of a link those of a room, if they are the
+// ones that its GroupInfo speaks of.
+func (r *room) setLinkRing(link *identity.JoinLink, info *protocol.GroupInfoRatchetTreeTBE) error {
 	var bundle identity.JoinBundle
 	if err := mls.Unmarshal(info.LinkBundle, &bundle); err != nil {
 		return fmt.Errorf("%w: bundle: %w", ErrLinkForm, err)
 	}
-	ring, err := join.link.Open(r.suite, &bundle)
+	ring, err := link.Open(r.suite, &bundle)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrLinkForm, err)
 	}
@@ -153,21 +193,7 @@ func (c *Client) openByLink(ctx context.Context, r *room, join *linkJoin, info *
 		// It was registered while a removal was on its way.
 		return fmt.Errorf("%w: it has keys of generation %d", ErrLinkDead, ring.Newest().Generation)
 	}
-	if err := r.setRing(ring); err != nil {
-		return err
-	}
-	public, _, err := c.inspect(ctx, r, info)
-	if err != nil {
-		return err
-	}
-	c.prepareFew(ctx, r)
-	if public.Policy().ConnectionRoom {
-		return ErrConnectionRoom
-	}
-	if _, err := ring.Live(public.Table(), public.Metadata()); err != nil {
-		return fmt.Errorf("%w: %w", ErrLinkForm, err)
-	}
-	return r.allRows(public)
+	return r.setRing(ring)
 }
 
 // sameEpoch fails with an errAgain unless a room here is where its hub says.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/internal/cache"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
@@ -117,23 +118,31 @@ var errExpelled = errors.New("client: the hub knows no such member")
 // (docs/mmr-profile.md, section 1). Messages that were sent in between are lost,
 // and people are told so. Accounts that are not in the room any more are told that.
 //
-// It fails with [ErrLost] if the newest wrapper key is not known: then a member has
-// to add the accounts again. While others change the room, or a removal is pending,
+// It fails with [ErrLost] if the newest wrapper key is not known: then a join link
+// helps ([Client.JoinLink]), or a member has to add the accounts again. While others change the room, or a removal is pending,
 // it fails with [ErrBusy]. What it has begun then, [Client.settle] ends.
 func (c *Client) resync(ctx context.Context, uri mimi.URI) error {
+	return c.resyncWith(ctx, uri, nil)
+}
+
+// resyncWith is resync with the keys of a join link, or with nil with those that are
+// here.
+func (c *Client) resyncWith(ctx context.Context, uri mimi.URI, link *identity.JoinLink) error {
 	err := ErrBusy
 	for range c.cfg.Limits.Attempts {
-		err = c.rooms.With(uri, func(slot *cache.Slot[room]) error { return c.tryResync(ctx, uri, slot) })
+		err = c.rooms.With(uri, func(slot *cache.Slot[room]) error { return c.tryResync(ctx, uri, slot, link) })
 		again, ok := errors.AsType[*errAgain](err)
 		if !ok {
 			break
 		}
 		err = ErrBusy
-		if again.removal {
+		if again.removal && link != nil {
+			return ErrLinkRemoval
+		} else if again.removal {
 			break
 		} // otherwise another commit was first, and the room after it is joined
 	}
-	if err != nil && !errors.Is(err, ErrLost) && !errors.Is(err, ErrNotMember) {
+	if err != nil && !errors.Is(err, ErrLost) && !errors.Is(err, ErrNotMember) && !linkFailed(err) {
 		c.later(uri, c.cfg.Limits.MaxBackoff/4, c.settle)
 	}
 	return err
@@ -141,7 +150,7 @@ func (c *Client) resync(ctx context.Context, uri mimi.URI) error {
 
 // tryResync is one attempt of resync. What it has done before it fails is in the
 // store.
-func (c *Client) tryResync(ctx context.Context, uri mimi.URI, slot *cache.Slot[room]) error {
+func (c *Client) tryResync(ctx context.Context, uri mimi.URI, slot *cache.Slot[room], link *identity.JoinLink) error {
 	old := slot.Value
 	if old == nil {
 		var err error
@@ -155,42 +164,34 @@ func (c *Client) tryResync(ctx context.Context, uri mimi.URI, slot *cache.Slot[r
 	if _, lost := errors.AsType[*errAgain](err); err != nil && !lost || old.record.Left {
 		return err
 	}
+	if !old.lost {
+		link = nil // an account is back, and the others need no help
+	}
 	c.cfg.Log.WarnContext(ctx, "joining a room anew", "room", uri, "epoch", old.group.Epoch())
-	r, err := c.rejoin(ctx, old)
+	r, err := c.rejoin(ctx, old, link)
 	switch {
 	case err == nil:
 		slot.Value = r
 		return nil
 	case errors.Is(err, errCaughtUp):
 		slot.Value = old
-		return nil
+		return c.found(ctx, old)
+	case linkFailed(err):
+		return err
 	}
 	if _, again := errors.AsType[*errAgain](err); again || errors.Is(err, ErrUnreachable) || errors.Is(err, errExpelled) || ctx.Err() != nil {
 		return err // errExpelled: it was removed just now, and is told at the next try
 	}
-	if told := c.tellLost(ctx, uri); told != nil {
+	if told := c.loses(ctx, old); told != nil {
 		return told
 	}
 	return fmt.Errorf("%w: %w", ErrLost, err)
 }
 
-// tellLost tells people that a room is lost.
-func (c *Client) tellLost(ctx context.Context, uri mimi.URI) error {
-	var t told
-	err := c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
-		t = told{}
-		return c.tell(ctx, &t, &Event{Kind: EventAlert, Time: c.cfg.Clock.Now(), Room: uri, Reason: ReasonLost})
-	})
-	if err == nil {
-		c.finish(&t)
-	}
-	return err
-}
-
 // rejoin makes a room anew: with the first account's external Commit, and those of
 // the others in the group that this makes. It returns nil if no account is in the
 // room any more.
-func (c *Client) rejoin(ctx context.Context, old *room) (*room, error) {
+func (c *Client) rejoin(ctx context.Context, old *room, link *identity.JoinLink) (*room, error) {
 	r, err := old.again()
 	if err != nil {
 		return nil, err
@@ -208,6 +209,11 @@ func (c *Client) rejoin(ctx context.Context, old *room) (*room, error) {
 		return nil, err
 	} else if caughtUp {
 		return nil, errCaughtUp
+	}
+	if link != nil {
+		if info, err = c.linkKeys(ctx, r, link); err != nil {
+			return nil, err
+		}
 	}
 	for _, f := range r.formerLeaves() {
 		if r.group != nil {
@@ -246,6 +252,9 @@ func (c *Client) rejoined(ctx context.Context, r *room, f *formerLeaf, t *told) 
 	if err := r.putFormer(f.account, nil); err != nil {
 		return err
 	}
+	if r.lost && r.group != nil {
+		r.setLost(false)
+	}
 	if len(r.former) > 0 || r.group == nil {
 		return nil
 	}
@@ -262,6 +271,9 @@ func (r *room) again() (*room, error) {
 		if err := next.setRing(r.ring); err != nil {
 			return nil, err
 		}
+	}
+	if r.lost {
+		next.setLost(true)
 	}
 	for key, l := range r.links {
 		if err := next.putLink(key, l); err != nil {
@@ -373,11 +385,16 @@ func (r *room) keepSeen(view mls.View) {
 // formerInfo asks the hub for the room in the name of a leaf that is replaced. It
 // fails with [errExpelled] if the hub has no such leaf.
 func (c *Client) formerInfo(ctx context.Context, r *room, f *formerLeaf) (*protocol.GroupInfoRatchetTreeTBE, error) {
+	return c.formerInfoBy(ctx, r, f, suite.Secret{})
+}
+
+// formerInfoBy is formerInfo with the code of a join link, for its bundle.
+func (c *Client) formerInfoBy(ctx context.Context, r *room, f *formerLeaf, code suite.Secret) (*protocol.GroupInfoRatchetTreeTBE, error) {
 	key, err := r.suite.ImportSignatureKey(f.seed)
 	if err != nil {
 		return nil, fmt.Errorf("client: stored leaf: %w", err)
 	}
-	info, err := c.groupInfo(ctx, r, key, f.credential, suite.Secret{})
+	info, err := c.groupInfo(ctx, r, key, f.credential, code)
 	if _, refused := errors.AsType[*protocol.NotAllowedError](err); refused || errors.Is(err, protocol.ErrNoSuchRoom) {
 		return nil, fmt.Errorf("%w: %w", errExpelled, err)
 	}

@@ -34,6 +34,8 @@ type room struct {
 	// former are accounts whose leaves cannot follow the hub any more: see
 	// [Client.resync].
 	former map[mimi.URI]*formerLeaf
+	// lost says that people have been told that the room cannot be joined anew.
+	lost bool
 	// links are the join links that accounts here have made, by the keys of their
 	// rows.
 	links map[string]*Link
@@ -190,6 +192,8 @@ func (r *room) read(rows []mls.Row) (others []mls.Row, err error) {
 			err = wire.Unmarshal(row.Value, &r.ring)
 		case row.Key == rowFormer:
 			err = r.readFormer(row)
+		case row.Key == rowLost:
+			r.lost = true
 		case row.Key == rowQuarantine:
 			err = r.readQuarantine(row)
 		case strings.HasPrefix(row.Key, rowLeave):

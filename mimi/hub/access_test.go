@@ -594,3 +594,42 @@ func TestCreate(t *testing.T) {
 		})
 	}
 }
+
+// TestLinkShowsMembersTheKeys: a member with a code is given the bundle, which is no
+// use of it. A code that is none changes nothing for a member.
+func TestLinkShowsMembersTheKeys(t *testing.T) {
+	w := start(t, hub.Limits{Joiners: 1})
+	w.Found(mmrtest.GroupPolicy(), alice)
+	c := w.ClientAs(dave, mimi.URI{})
+	ask := func(code suite.Secret) *protocol.GroupInfoRatchetTreeTBE {
+		t.Helper()
+		info, err := w.ask(c.Domain, c.Params.Credential, c.Params.SignatureKey, code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	joins := w.register()
+	ask(joins)
+	w.Joining = nil
+	w.Accept(w.JoinAs(c))
+	code := w.register()
+	for range 3 {
+		if info := ask(code); string(info.LinkBundle) != "bundle" {
+			t.Errorf("a member with a code gets the bundle %q", info.LinkBundle)
+		}
+	}
+	for what, other := range map[string]suite.Secret{"none": {}, "one that is used up": joins, "another": suite.NewSecret(make([]byte, 16))} {
+		if info := ask(other); len(info.LinkBundle) > 0 {
+			t.Errorf("with %s, a member gets the bundle %q", what, info.LinkBundle)
+		}
+	}
+	d := w.ClientAs(dave, mimi.URI{})
+	if _, err := w.ask(d.Domain, d.Params.Credential, d.Params.SignatureKey, code); err != nil {
+		t.Errorf("a joiner, after the member: %v", err)
+	}
+	w.Clock.Advance(365 * 24 * time.Hour)
+	if info := ask(code); len(info.LinkBundle) > 0 {
+		t.Errorf("with one that has expired, a member gets the bundle %q", info.LinkBundle)
+	}
+}

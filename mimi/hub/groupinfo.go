@@ -62,8 +62,15 @@ func checkRequester(from string, req *protocol.GroupInfoRequest) error {
 // admit decides who is shown a GroupInfo, and returns the bundle of the code that
 // was used, if any.
 func (h *Hub) admit(ctx context.Context, r *hosted, req *protocol.GroupInfoRequest) ([]byte, error) {
+	now := h.cfg.Clock.Now()
+	hash := rowName(protocol.HashJoiningCode(req.JoiningCode.Bytes()))
+	code, ok := r.codes[hash]
+	valid := ok && code.valid(now)
 	if _, member := r.leafWith(req.Credential); member {
-		return nil, nil
+		if !valid {
+			return nil, nil
+		}
+		return code.bundle, nil // it needs the keys alone; no use is counted for that
 	}
 	if plain := req.Credential.Type == mls.CredentialX509; plain != r.room().Plain() {
 		return nil, &protocol.NotAllowedError{Reason: "a credential of the other kind of rooms"}
@@ -74,10 +81,7 @@ func (h *Hub) admit(ctx context.Context, r *hosted, req *protocol.GroupInfoReque
 	if req.JoiningCode.IsZero() {
 		return nil, mimi.Refuse("group-info-member", denied)
 	}
-	now := h.cfg.Clock.Now()
-	hash := rowName(protocol.HashJoiningCode(req.JoiningCode.Bytes()))
-	code, ok := r.codes[hash]
-	if !ok || !code.valid(now) {
+	if !valid {
 		return nil, mimi.Refuse("group-info-code", denied)
 	}
 	name := joinerName(req.Credential)

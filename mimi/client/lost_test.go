@@ -1,0 +1,259 @@
+package client_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/mimi-gateway/mimi-gateway/mimi"
+	"github.com/mimi-gateway/mimi-gateway/mimi/client"
+	"github.com/mimi-gateway/mimi-gateway/mimi/content"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
+)
+
+// lost waits until a gateway says that it has lost the group.
+func (c *couple) lost(g *gateway) {
+	c.t.Helper()
+	g.await("lost", 0, func(e *client.Event) bool {
+		return e.Kind == client.EventAlert && e.Room == c.group && e.Reason == client.ReasonLost
+	})
+}
+
+// shut makes Bob's gateway lose the group for good: the removal of somebody else, and
+// with it the wrapper key, does not come.
+func (c *couple) shut(gone mimi.URI) {
+	c.t.Helper()
+	c.b.set(func(g *gateway) { g.lose = nextCommit() })
+	if err := c.a.client.Kick(c.t.Context(), c.alice, c.group, gone); err != nil {
+		c.t.Fatal(err)
+	}
+	if _, err := c.a.client.Send(c.t.Context(), c.alice, c.group, "$gap", content.Text(content.PlainPart("into the gap"))); err != nil {
+		c.t.Fatal(err)
+	}
+	c.lost(c.b)
+}
+
+// link makes a link to the group.
+func (c *couple) link(account mimi.URI) *client.Link {
+	c.t.Helper()
+	link, err := c.gateways[account.Domain].client.MakeLink(c.t.Context(), account, c.group, client.LinkOptions{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return link
+}
+
+// third lets Carol at a third provider be in the group.
+func (c *couple) third() mimi.URI {
+	c.t.Helper()
+	carol := c.carol()
+	if err := c.b.client.Invite(c.t.Context(), c.bob, c.group, carol); err != nil {
+		c.t.Fatal(err)
+	}
+	c.join(carol, c.group)
+	c.say(carol, c.group, "hello", "a.example", "b.example")
+	return carol
+}
+
+// TestLostMemberComesBackByLink: with the keys of a link all accounts of the gateway
+// are back, as who they were, and the link is not needed by the second.
+func TestLostMemberComesBackByLink(t *testing.T) {
+	c := quietCouple(t, "c.example")
+	carol, ben := c.third(), c.guest("ben")
+	_, user, pseudonym := c.a.leafOf(c.bob, c.group)
+	defer c.driveClock()()
+	c.shut(carol)
+	if err := c.b.client.Rename(t.Context(), c.bob, c.group, "Lost plans"); !errors.Is(err, client.ErrLost) {
+		t.Errorf("renaming a room that is lost: %v, want ErrLost", err)
+	}
+	if err := c.enter(c.bob, c.link(c.alice), client.JoinOptions{}); err != nil {
+		t.Fatalf("back by a link: %v", err)
+	}
+	c.b.await("resync", 0, func(e *client.Event) bool {
+		return e.Kind == client.EventAlert && e.Room == c.group && e.Reason == client.ReasonResync
+	})
+	c.say(c.bob, c.group, "back again", "a.example")
+	c.say(ben, c.group, "and I", "a.example")
+	c.say(c.alice, c.group, "welcome back", "b.example")
+	if _, again, fresh := c.a.leafOf(c.bob, c.group); again != user || fresh == pseudonym {
+		t.Errorf("Bob was %s, %s and is %s, %s", user, pseudonym, again, fresh)
+	}
+	c.members(c.group, c.alice, c.bob, ben)
+	if err := c.enter(c.bob, c.link(c.alice), client.JoinOptions{}); !errors.Is(err, client.ErrAlreadyMember) {
+		t.Errorf("once more by a link: %v, want ErrAlreadyMember", err)
+	}
+	told := 0
+	c.b.set(func(g *gateway) {
+		for _, e := range g.events {
+			if e.Kind == client.EventAlert && e.Reason == client.ReasonLost {
+				told++
+			}
+		}
+	})
+	if told != 1 {
+		t.Errorf("people were told %d times that the room is lost, want once", told)
+	}
+}
+
+// TestLostMemberWithABadLink: a link that is dead, or is not one of this room, does
+// not help, and the person is told which it is. The room stays as it was.
+func TestLostMemberWithABadLink(t *testing.T) {
+	c := quietCouple(t, "c.example")
+	carol := c.third()
+	early := c.link(c.alice) // dies with the removal
+	other, _, err := c.a.client.CreateRoom(t.Context(), c.alice, client.RoomOptions{Name: "Other"}, []mimi.URI{c.bob})
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := c.a.client.MakeLink(t.Context(), c.alice, other, client.LinkOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.driveClock()()
+	c.shut(carol)
+	good := c.link(c.alice)
+	code, _, _ := strings.Cut(good.Text(), "&")
+	_, key, _ := strings.Cut(foreign.Text(), "&")
+	for what, test := range map[string]struct {
+		text string
+		want error
+	}{
+		"dead":            {early.Text(), client.ErrLinkDead},
+		"of another room": {strings.Replace(foreign.Text(), other.ID, c.group.ID, 1), client.ErrLinkDead},
+		"with its key":    {code + "&" + key, client.ErrLinkForm},
+	} {
+		if _, err := c.b.client.JoinLink(t.Context(), c.bob, test.text, client.JoinOptions{}); !errors.Is(err, test.want) {
+			t.Errorf("a link that is %s: %v, want %v", what, err, test.want)
+		}
+	}
+	if err := c.enter(c.bob, good, client.JoinOptions{}); err != nil {
+		t.Fatalf("back by a link: %v", err)
+	}
+	c.say(c.bob, c.group, "back again", "a.example")
+}
+
+// TestLostMemberWasRemoved: whose leaf is gone as well enters as anybody does.
+func TestLostMemberWasRemoved(t *testing.T) {
+	c := quietCouple(t, "c.example")
+	carol := c.third()
+	defer c.driveClock()()
+	c.shut(carol)
+	c.b.set(func(g *gateway) { g.lose = everything })
+	if err := c.a.client.Kick(t.Context(), c.alice, c.group, c.bob); err != nil {
+		t.Fatal(err)
+	}
+	c.until("removal", func() bool { return c.a.public(c.group).Size() == 1 })
+	c.b.set(func(g *gateway) { g.lose = nil })
+	if err := c.enter(c.bob, c.link(c.alice), client.JoinOptions{}); err != nil {
+		t.Fatalf("entering by a link: %v", err)
+	}
+	c.b.await("gone", 0, func(e *client.Event) bool {
+		return e.Kind == client.EventGone && e.Account == c.bob && e.Room == c.group
+	})
+	c.b.await("joined", 0, func(e *client.Event) bool {
+		return e.Kind == client.EventJoined && e.Account == c.bob && e.Room == c.group
+	})
+	c.say(c.bob, c.group, "here again", "a.example")
+	c.members(c.group, c.alice, c.bob)
+}
+
+// TestLostMemberSurvivesARestart: the hub's answer to the return is lost, and the
+// gateway stops. The account is back all the same.
+func TestLostMemberSurvivesARestart(t *testing.T) {
+	c := quietCouple(t, "c.example")
+	carol := c.third()
+	defer c.driveClock()()
+	c.shut(carol)
+	c.b.stop()
+	c.b.start()
+	c.b.set(func(g *gateway) { g.mute = isJoin })
+	if err := c.enter(c.bob, c.link(c.alice), client.JoinOptions{}); !errors.Is(err, client.ErrUnreachable) {
+		t.Fatalf("coming back without an answer: %v", err)
+	}
+	c.b.stop()
+	c.b.set(func(g *gateway) { g.mute = nil })
+	c.b.start()
+	c.b.await("resync", 0, func(e *client.Event) bool {
+		return e.Kind == client.EventAlert && e.Room == c.group && e.Reason == client.ReasonResync
+	})
+	c.say(c.bob, c.group, "back after all", "a.example")
+}
+
+// TestLostMemberLosesARace: another rotation was first, so the link is dead; the next
+// one helps.
+func TestLostMemberLosesARace(t *testing.T) {
+	c := quietCouple(t, "c.example")
+	carol, anna := c.third(), c.a.person("anna", "")
+	if err := c.enter(anna, c.link(c.alice), client.JoinOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.say(anna, c.group, "hello", "b.example")
+	defer c.driveClock()()
+	c.shut(carol)
+	link, raced := c.link(c.alice), false
+	c.b.set(func(g *gateway) {
+		g.sending = func(req *protocol.UpdateRequest) {
+			if !raced && isJoin(req) {
+				raced = true
+				if err := c.a.client.Kick(t.Context(), c.alice, c.group, anna); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	if err := c.enter(c.bob, link, client.JoinOptions{}); !errors.Is(err, client.ErrLinkDead) {
+		t.Fatalf("a link that died on the way: %v, want ErrLinkDead", err)
+	}
+	if err := c.enter(c.bob, c.link(c.alice), client.JoinOptions{}); err != nil {
+		t.Fatalf("back by another link: %v", err)
+	}
+	c.say(c.bob, c.group, "back again", "a.example")
+	c.members(c.group, c.alice, c.bob)
+}
+
+// TestCornerPoisonedCommitWithoutTheAdministrator: after a poisoned external Commit
+// somebody else than the administrator is the first one back, and helps the others
+// with links. Who poisoned the room is removed then.
+func TestCornerPoisonedCommitWithoutTheAdministrator(t *testing.T) {
+	c := quietCouple(t, "c.example", "d.example")
+	carol, far := c.third(), c.gateways["d.example"]
+	dave := far.person("dave", "")
+	if err := c.enter(dave, c.link(c.alice), client.JoinOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.say(dave, c.group, "hello all", "a.example", "b.example", "c.example")
+	leaf, _, _ := far.leafOf(dave, c.group)
+	poisoner := far.rogue(c.group)
+	far.set(func(g *gateway) { g.lose = everything })
+	var atA, atC [][]byte
+	c.a.set(func(g *gateway) { g.lose = keep(&atA) })
+	c.gateways["c.example"].set(func(g *gateway) { g.lose = keep(&atC) })
+	if err := poisoner.poison(leaf); err != nil {
+		t.Fatalf("the hub refuses what it cannot know: %v", err)
+	}
+	defer c.driveClock()()
+	c.resynced(c.b)
+	c.until("delivery", func() bool { return c.a.holds(&atA, 2) && c.gateways["c.example"].holds(&atC, 2) })
+	for _, next := range []struct {
+		account mimi.URI
+		kept    *[][]byte
+	}{{carol, &atC}, {c.alice, &atA}} {
+		g := c.gateways[next.account.Domain]
+		g.hears("a.example", c.group, next.kept)
+		c.lost(g)
+		if err := c.enter(next.account, c.link(c.bob), client.JoinOptions{}); err != nil {
+			t.Fatalf("%s comes back: %v", next.account, err)
+		}
+	}
+	// The administrator is back, and the leaf that came with the poison goes.
+	if err := c.a.client.Kick(t.Context(), c.alice, c.group, dave); err != nil {
+		t.Fatal(err)
+	}
+	c.until("a room without the poison", func() bool {
+		return c.a.public(c.group).Size() == 3 && c.b.public(c.group).Size() == 3 && c.gateways["c.example"].public(c.group).Size() == 3
+	})
+	c.say(c.alice, c.group, "we are among ourselves", "b.example", "c.example")
+	c.say(c.bob, c.group, "good", "a.example", "c.example")
+	c.say(carol, c.group, "very good", "a.example", "b.example")
+	c.members(c.group, c.alice, c.bob, carol)
+}

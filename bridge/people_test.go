@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"image/png"
 	"slices"
 	"strings"
@@ -161,6 +162,9 @@ func (e *engine) Safety(_ context.Context, account, peer mimi.URI) (*client.Safe
 
 func (e *engine) Verify(ctx context.Context, account, peer mimi.URI, digest [sha256.Size]byte) error {
 	safety, err := e.Safety(ctx, account, peer)
+	e.mu.Lock()
+	err = errors.Join(err, e.call("Verify", account, peer))
+	e.mu.Unlock()
 	if err == nil && safety.Code.Digest() != digest {
 		err = client.ErrKeyChanged
 	}
@@ -239,6 +243,12 @@ func TestSafetyCodeCommands(t *testing.T) {
 	}
 	w.command(alice, "verify bob@mimi.beta.localhost 1234", "no safety code", "64 digits")
 	w.command(alice, "verify bob@mimi.beta.localhost "+now.Code.Picture(), "is verified")
+	w.command(alice, "unverify bob@mimi.beta.localhost", "is not verified any more")
+	marked := w.engine.calls("Verify", account, bob)
+	w.mx.Say(t.Context(), alice, portal, "!mimi verify "+now.Code.String())
+	if err := w.mx.Await(t.Context(), portal, func(bridgetest.Room) bool { return w.engine.calls("Verify", account, bob) == marked+1 }); err != nil {
+		t.Errorf("a code in the direct chat was not compared: %v", err)
+	}
 	w.command(alice, "verify carol@mimi.beta.localhost", "not connected")
 }
 

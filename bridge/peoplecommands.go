@@ -44,15 +44,17 @@ func (c *Connector) aboutPerson(name, description string, f func(ce *commands.Ev
 }
 
 // personMeant returns the person that a command is about: the one that it names, or in
-// a direct chat the other one.
+// a direct chat the other one. Then the arguments begin with that person.
 func (c *Connector) personMeant(ce *commands.Event, login *Client) (mimi.URI, bool) {
 	var peer mimi.URI
 	var err error
+	direct := ce.Portal != nil && ce.Portal.Receiver != ""
 	switch {
+	case direct && (len(ce.Args) == 0 || strings.Trim(ce.Args[0], "0123456789") == ""):
+		peer, err = c.peerIn(ce.Ctx, login, ce.Portal.PortalKey.ID)
+		ce.Args = append([]string{peer.Handle()}, ce.Args...)
 	case len(ce.Args) > 0:
 		peer, err = c.participant(ce.Ctx, ce.Args[0])
-	case ce.Portal != nil && ce.Portal.Receiver != "":
-		peer, err = c.peerIn(ce.Ctx, login, ce.Portal.PortalKey.ID)
 	default:
 		ce.Reply("Usage: `$cmdprefix %s <address>`, with an address like bob@example.org.", ce.Command)
 		return peer, false

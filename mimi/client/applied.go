@@ -251,10 +251,10 @@ func (c *Client) removed(ctx context.Context, r *room, result *mls.CommitResult,
 		}
 		gone := c.person(r, m.Index)
 		people = append(people, departure{gone, leaves(&result.CommitView, m.Index)})
-		if err := c.peerLeft(ctx, r, gone, accepted, t); err != nil {
+		if err := c.dropMember(ctx, r, m.Index); err != nil {
 			return nil, err
 		}
-		if err := c.dropMember(ctx, r, m.Index); err != nil {
+		if err := c.peerLeft(ctx, r, gone, accepted, t); err != nil {
 			return nil, err
 		}
 	}

@@ -237,12 +237,37 @@ func (c *Client) endContacts(ctx context.Context, rooms []*Room) error {
 	return nil
 }
 
-// peerLeft ends a connection whose other side is out of the connection room.
+// peerLeft ends a connection whose other side is out of the connection room, with all
+// clients: by their own will, or because somebody else had to remove them.
 func (c *Client) peerLeft(ctx context.Context, r *room, gone Person, at time.Time, t *told) error {
-	if r.record.Kind != RoomConnection || gone.Local || gone.User.IsZero() {
+	if r.record.Kind != RoomConnection || gone.Local {
 		return nil
 	}
-	return c.peerEnds(ctx, r, gone.User, ContactLeft, ReasonPeerLeft, at, t)
+	for _, l := range r.accounts() {
+		contact, err := c.contactIn(ctx, r.uri(), l.Account)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if !gone.User.IsZero() && gone.User != contact.Peer || r.hasOther(l.Account) {
+			continue
+		}
+		if err := c.peerEnds(ctx, r, contact.Peer, ContactLeft, ReasonPeerLeft, at, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hasOther reports whether somebody else than an account is in a room.
+func (r *room) hasOther(account mimi.URI) bool {
+	for _, m := range r.members {
+		if m.User != account {
+			return true
+		}
+	}
+	return false
 }
 
 // peerClosed ends a connection whose other side says that its account was closed.

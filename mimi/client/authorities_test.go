@@ -137,3 +137,39 @@ func TestCrashWhileNoticingACA(t *testing.T) {
 		crashed = s.crashed || c.a.stores.Faults.Restart()
 	}
 }
+
+// TestIdentityCAIsNoticedWhereItIsUsed: in KeyPackages, and in the leaf of somebody who
+// enters a room.
+func TestIdentityCAIsNoticedWhereItIsUsed(t *testing.T) {
+	for name, use := range map[string]func(c *couple){
+		"KeyPackage": func(c *couple) {
+			room, _, err := c.a.client.CreateRoom(t.Context(), c.alice, client.RoomOptions{Name: "Other"}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.a.client.Invite(t.Context(), c.alice, room, c.bob); !errors.Is(err, client.ErrUnverified) {
+				t.Errorf("added by a certificate of another CA: %v", err)
+			}
+		},
+		"leaf": func(c *couple) {
+			room, _, err := c.a.client.CreateRoom(t.Context(), c.alice, client.RoomOptions{Name: "Other"}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			link, err := c.a.client.MakeLink(t.Context(), c.alice, room, client.LinkOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.b.client.JoinLink(t.Context(), c.bob, link.Text(), client.JoinOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := quietCouple(t)
+			c.b.newCA()
+			use(c)
+			c.alertedAbout(c.alice, c.bob, client.ReasonIdentityCA)
+		})
+	}
+}

@@ -215,9 +215,6 @@ func (c *Client) endContacts(ctx context.Context, rooms []*Room) error {
 	for _, contact := range contacts {
 		if contact.State == ContactLeft || contact.State == ContactClosed || !contact.State.ended() {
 			live[place{contact.Room, contact.Account}] = true
-		} else if room, account := contact.Room, contact.Account; !room.IsZero() {
-			c.spawn(func(ctx context.Context) { c.leaveQuietly(ctx, account, room) })
-			live[place{room, account}] = true
 		}
 	}
 	for _, r := range rooms {

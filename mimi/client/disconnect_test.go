@@ -374,3 +374,40 @@ func TestRequestThroughASharedRoom(t *testing.T) {
 	}
 	w.until("connection", func() bool { return w.stateOf(alice, bob) == client.ContactConnected })
 }
+
+// TestCrashWhileRemoving ends the gateway at every point at which it writes that a
+// connection ends: in the end it has ended on both sides, and the room is left.
+func TestCrashWhileRemoving(t *testing.T) {
+	crashed := true
+	for n := 1; crashed; n++ {
+		c := quietCouple(t)
+		c.b.stores.Faults.Crash(n)
+		s := &crashStory{world: c.world, victim: c.b}
+		stop := c.driveClock()
+		s.do("remove", func() error {
+			return except(c.b.client.RemoveContact(t.Context(), c.bob, c.alice), client.ErrNotConnected)
+		})
+		s.await(c.a, "end of the connection", func(e *client.Event) bool { return e.Reason == client.ReasonPeerLeft })
+		s.await(c.b, "out of the room", func(e *client.Event) bool { return e.Kind == client.EventGone && e.Room == c.direct })
+		stop()
+		crashed = s.crashed || c.b.stores.Faults.Restart()
+		if state := c.stateOf(c.bob, c.alice); state != 0 {
+			t.Errorf("crash %d: state %d is left", n, state)
+		}
+	}
+}
+
+// TestEndedConnectionIsLeftAtTheStart: a crash may come when a connection has ended, and
+// its room is not left yet.
+func TestEndedConnectionIsLeftAtTheStart(t *testing.T) {
+	for _, state := range []client.ContactState{client.ContactEnding, client.ContactBlocked} {
+		c := quietCouple(t)
+		if err := c.b.client.EndContact(t.Context(), c.bob, c.alice, state); err != nil {
+			t.Fatal(err)
+		}
+		c.b.stop()
+		c.b.start()
+		c.gone(c.bob, c.direct, c.bob)
+		c.alertedAbout(c.alice, c.bob, client.ReasonPeerLeft)
+	}
+}

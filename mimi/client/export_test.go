@@ -142,3 +142,14 @@ func (c *Client) ReplaceCA(ctx context.Context) error {
 	}
 	return c.cfg.Store.PutSecret(ctx, secretCA, b)
 }
+
+// EndContact is the first step of ending a connection, without the second.
+func (c *Client) EndContact(ctx context.Context, account, peer mimi.URI, state ContactState) error {
+	return c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		contact, secret, err := c.contact(ctx, account, peer)
+		if err != nil {
+			return err
+		}
+		return c.endContact(ctx, contact, secret, state)
+	})
+}

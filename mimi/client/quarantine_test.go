@@ -316,6 +316,35 @@ func TestBadOwnEntryIsRenewed(t *testing.T) {
 	c.members(c.group, c.alice, c.bob, ben)
 }
 
+// TestBadOwnEntryOfTheFirst: the same, where the account is the first of its gateway in
+// the room. Its own people are not warned of it, but of somebody whose provider does
+// not answer; that member has a name when it writes, and the provider does.
+func TestBadOwnEntryOfTheFirst(t *testing.T) {
+	c := quietCouple(t, "c.example")
+	far := c.gateways["c.example"]
+	carol := far.person("carol", "")
+	c.connect(c.alice, carol)
+	far.set(func(g *gateway) { g.withheld = "b.example" })
+	if err := c.a.client.InviteBadly(t.Context(), c.alice, c.group, carol); err != nil {
+		t.Fatal(err)
+	}
+	c.alerted(c.b, client.ReasonQuarantine, 1)
+	if alert := c.alerted(far, client.ReasonQuarantine, 1); alert.Count != 1 {
+		t.Errorf("Carol is warned of %d members", alert.Count)
+	}
+	c.join(carol, c.group)
+	for _, g := range []*gateway{c.a, c.b} {
+		named, _ := g.await("name", 0, func(e *client.Event) bool { return e.Kind == client.EventOpened && e.Room == c.group })
+		if len(named.Added) != 1 || named.Added[0].User != carol {
+			t.Errorf("%s: named %+v", g.domain, named.Added)
+		}
+	}
+	far.set(func(g *gateway) { g.withheld = "" })
+	c.clock.Advance(2 * time.Minute) // it is asked once a minute
+	c.say(c.bob, c.group, "there you are", "a.example", "c.example")
+	c.say(carol, c.group, "here I am", "a.example", "b.example")
+}
+
 // TestContradictionIsFoundLate: two leaves of one person under two pseudonyms are
 // found whenever both are opened, also if that is long after they came.
 func TestContradictionIsFoundLate(t *testing.T) {

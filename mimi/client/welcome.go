@@ -171,6 +171,8 @@ func (c *Client) welcomed(ctx context.Context, uri mimi.URI, m *protocol.FanoutM
 	if err := c.cfg.Store.PutRoom(ctx, r.record); err != nil {
 		return nil, err
 	}
+	// Whose the own leaf is does not depend on what its link says.
+	r.own[people[0].Account] = &Leaf{Room: uri, Account: people[0].Account, Index: uint32(joined.Own), State: LeafInvited}
 	if err := c.openJoined(ctx, r, joined, m.Accepted, t); err != nil {
 		return nil, err
 	}

@@ -245,6 +245,11 @@ func (b *bench) measure(ctx context.Context, room mimi.URI, size int) (time.Dura
 	if err := b.again(ctx, room); err != nil {
 		return 0, err
 	}
+	list, err := lowest(func() error { _, err := b.welcomed.client.Room(ctx, room); return err })
+	if err != nil {
+		return 0, err
+	}
+	fmt.Fprintf(b.out, "  the list of members               %s of CPU\n", round(list))
 	return all.cpu, b.enter(ctx, room, size)
 }
 

@@ -14,7 +14,7 @@ TOOL := go tool -modfile=tools/go.mod
 LOCAL := github.com/mimi-gateway/mimi-gateway
 STAGES := lint unit race e2e
 
-.PHONY: help build demo test full lint unit race e2e faults mutate attack attack-mutate fuzz bench interop vectors vuln example clean
+.PHONY: help build demo test full lint unit race e2e faults mutate attack attack-mutate privacy fuzz bench interop vectors vuln example clean
 
 help:
 	@echo "make demo   two homeservers, two gateways, and the story between them"
@@ -23,6 +23,7 @@ help:
 	@echo "make faults the story with each fault of the lab, which has to break it"
 	@echo "make mutate the MLS packages without each of their checks, which a test has to miss"
 	@echo "make attack  active attacks on a running gateway, each refused by a check of its own"
+	@echo "make privacy  what a hub does not learn, with a control for each, and a second scanner"
 	@echo "make attack-mutate  the same without that check, which has to show"
 	@echo "make fuzz   every decoder, FUZZTIME=$(FUZZTIME) each; FUZZ=expression chooses"
 	@echo "make bench  MLS operations beside what RFC 9420 requires, and beside other libraries; identity links"
@@ -44,7 +45,7 @@ test:
 	@$(call run-stages,$(STAGES))
 
 full:
-	@$(call run-stages,$(STAGES) faults mutate attack-mutate)
+	@$(call run-stages,$(STAGES) faults mutate privacy attack-mutate)
 	@$(MAKE) fuzz FUZZTIME=20s
 
 # run-stages makes one target after the other, and says how long each takes.
@@ -91,6 +92,16 @@ e2e:
 	go build -o out/bin/ ./cmd/mimi-gateway ./cmd/mimi-lab
 	@out/bin/mimi-lab demo --no-matrix --report out/e2e-engines
 	@out/bin/mimi-lab demo --gateway $(CURDIR)/out/bin/mimi-gateway --report out/e2e
+	@mkdir -p out/lab
+	go build -tags=goolm,lab -o out/lab/ ./cmd/mimi-lab
+	@out/lab/mimi-lab privacy
+
+# The recordings, and what the scanners found in them, are in out/privacy.
+privacy:
+	@mkdir -p out/lab
+	go build -tags=goolm,lab -o out/lab/ ./cmd/mimi-lab
+	@rm -rf out/privacy
+	@out/lab/mimi-lab privacy --second --report out/privacy
 
 faults:
 	@mkdir -p out/lab

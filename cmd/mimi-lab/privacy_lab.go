@@ -7,15 +7,20 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/bridge"
 	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/attack"
+	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/interop"
 	"github.com/mimi-gateway/mimi-gateway/cmd/mimi-lab/internal/privacy"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 	"github.com/mimi-gateway/mimi-gateway/mimi/hub"
 )
+
+// privacyPlants is how often the second scanner plants an identifier in each encoding.
+const privacyPlants = 100
 
 // privacyLimit is how long the proof may take.
 const privacyLimit = 20 * time.Minute
@@ -27,8 +32,10 @@ func runPrivacy(ctx context.Context, args []string, stdout io.Writer) error {
 	set.SetOutput(stdout)
 	var opts privacy.Options
 	var only string
+	var second bool
 	set.StringVar(&opts.Dir, "report", "", "write what was recorded into this `folder`")
 	set.Uint64Var(&opts.Seed, "seed", 0, "make up names from this number")
+	set.BoolVar(&second, "second", false, "let the program in interop/privacyscan search the recordings too")
 	set.StringVar(&only, "only", "", "only these properties, such as T2,T7")
 	if err := set.Parse(args); err != nil {
 		return err
@@ -41,7 +48,18 @@ func runPrivacy(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, privacyLimit)
 	defer cancel()
-	return privacy.Run(ctx, openPrivacy, openFaultyPair, opts, stdout)
+	if second && opts.Dir == "" {
+		dir, err := scratchDir()
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		opts.Dir = dir
+	}
+	if err := privacy.Run(ctx, openPrivacy, openFaultyPair, opts, stdout); err != nil || !second {
+		return err
+	}
+	return interop.PrivacyScan(ctx, opts.Dir, privacyPlants, stdout)
 }
 
 // openPrivacy starts a hub without users, three providers, and a gateway with a

@@ -84,29 +84,59 @@ func Run(ctx context.Context, open Open, pair OpenPair, opts Options, out io.Wri
 	if err != nil {
 		return fmt.Errorf("privacy: the story cannot be played: %w", err)
 	}
-	passes, caught, asked := 0, 0, 0
-	for _, prop := range properties() {
-		if len(opts.Only) > 0 && !slices.Contains(opts.Only, prop.name) {
-			continue
-		}
-		asked++
-		if p.shows(prop, main) {
-			passes++
-		}
-		if p.catches(prop, main) {
-			caught++
-		}
-	}
-	fmt.Fprintf(out, "%d of %d properties hold, %d of %d controls are caught (%.0f s)\n", passes, asked, caught, asked, time.Since(begin).Seconds())
+	asked := slices.DeleteFunc(properties(), func(prop property) bool { return len(opts.Only) > 0 && !slices.Contains(opts.Only, prop.name) })
+	passes, caught := p.all(asked, main)
+	fmt.Fprintf(out, "%d of %d properties hold, %d of %d controls are caught (%.0f s)\n", passes, len(asked), caught, len(asked), time.Since(begin).Seconds())
 	if opts.Dir != "" {
 		if err := attempt(func() { main.record(opts.Dir) }); err != nil {
 			return fmt.Errorf("privacy: write the recordings: %w", err)
 		}
+		if err := attempt(func() { fmt.Fprintln(out, main.plant()) }); err != nil {
+			return fmt.Errorf("privacy: %w", err)
+		}
 	}
-	if passes != asked || caught != asked || asked == 0 {
+	if passes != len(asked) || caught != len(asked) || len(asked) == 0 {
 		return ErrBroken
 	}
 	return nil
+}
+
+// atOnce is how many properties are looked at at a time: worlds wait more than they
+// work.
+const atOnce = 4
+
+// all plays properties and their controls, and prints what came of them in order.
+func (p *proof) all(props []property, main *story) (passes, caught int) {
+	type result struct {
+		out          strings.Builder
+		pass, caught bool
+	}
+	results := make([]result, len(props))
+	done := make([]chan struct{}, len(props))
+	free := make(chan struct{}, atOnce)
+	for i, prop := range props {
+		done[i] = make(chan struct{})
+		go func() {
+			defer close(done[i])
+			free <- struct{}{}
+			defer func() { <-free }()
+			r := &results[i]
+			one := *p
+			one.out = &r.out
+			r.pass, r.caught = one.shows(prop, main), one.catches(prop, main)
+		}()
+	}
+	for i := range props {
+		<-done[i]
+		fmt.Fprint(p.out, results[i].out.String())
+		if results[i].pass {
+			passes++
+		}
+		if results[i].caught {
+			caught++
+		}
+	}
+	return passes, caught
 }
 
 // shows searches for the opposite of a property, and says whether it holds.

@@ -74,6 +74,22 @@ func Find(data []byte, needles ...Needle) []Hit {
 // Encodings is in how many encodings a needle is looked for.
 func Encodings() int { return len(encodings("a needle")) }
 
+// A Form is a needle as something may have written it.
+type Form struct {
+	// Name is that of the encoding.
+	Name   string
+	Octets []byte
+}
+
+// Forms returns all ways to write a text that are looked for; their order is the same
+// for every text.
+func Forms(text string) (out []Form) {
+	for _, e := range encodings(text) {
+		out = append(out, Form{e.name, e.bytes})
+	}
+	return out
+}
+
 // text reports whether an encoding keeps letters, so that their case may vary.
 func text(name string) bool {
 	return !strings.HasPrefix(name, "base64") && !strings.HasPrefix(name, "octets of")

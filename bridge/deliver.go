@@ -69,6 +69,8 @@ func (c *Connector) deliver(ctx context.Context, e *client.Event) error {
 	switch e.Kind {
 	case client.EventAsked:
 		return c.asked(ctx, e)
+	case client.EventWithdrawn:
+		return c.withdrawn(ctx, e)
 	case client.EventConnected:
 		return c.connected(ctx, e)
 	case client.EventRefused:

@@ -165,6 +165,15 @@ func (c *Connector) declineIn(ctx context.Context, account mimi.URI, ref client.
 	return c.closeRequest(ctx, account, ref, room)
 }
 
+// withdrawn takes back what was shown of a request that waits no more.
+func (c *Connector) withdrawn(ctx context.Context, e *client.Event) error {
+	room, err := c.backend.Store.RequestRoom(ctx, e.Request)
+	if err != nil || room == "" {
+		return err
+	}
+	return c.closeRequest(ctx, e.Account, e.Request, id.RoomID(room))
+}
+
 // closeRequest ends the room of a request that is decided.
 func (c *Connector) closeRequest(ctx context.Context, account mimi.URI, ref client.Ref, room id.RoomID) error {
 	members, err := c.bridge.Matrix.GetMembers(ctx, room)

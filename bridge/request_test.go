@@ -60,6 +60,18 @@ func TestRequestIsNoPortal(t *testing.T) {
 	})
 }
 
+// TestWithdrawnRequestIsTakenBack: of a request that has expired, or whose sender was
+// blocked, no invitation stays.
+func TestWithdrawnRequestIsTakenBack(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		ref, room := w.request()
+		account, alice := w.account("alice")
+		w.deliver(&client.Event{Kind: client.EventWithdrawn, Account: account, Peer: user(t, betaDomain, "bob"), Request: ref})
+		w.wantMember(room, alice, event.MembershipLeave)
+		w.deliver(&client.Event{Kind: client.EventWithdrawn, Account: account, Peer: user(t, betaDomain, "bob"), Request: client.Ref{1}})
+	})
+}
+
 // connected lets the engine connect Alice with Bob.
 func (w *world) connected() (room mimi.URI, portal id.RoomID) {
 	w.t.Helper()

@@ -245,6 +245,9 @@ func (c *Client) finishClosing(ctx context.Context, account mimi.URI) error {
 		if err != nil {
 			return err
 		}
+		if err := c.dropRequests(ctx, account, func(*Request) (bool, error) { return true, nil }, &t); err != nil {
+			return err
+		}
 		if err := c.deleteMaterial(ctx, account); err != nil {
 			return err
 		}

@@ -60,7 +60,9 @@ func (c *Client) Unblock(ctx context.Context, account, peer mimi.URI) error {
 // part ends what there is between an account and a person.
 func (c *Client) part(ctx context.Context, account, peer mimi.URI, state ContactState) error {
 	var room mimi.URI
+	var t told
 	err := c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		t = told{}
 		contact, secret, err := c.contact(ctx, account, peer)
 		switch {
 		case errors.Is(err, ErrNotFound) && state == ContactBlocked:
@@ -76,7 +78,7 @@ func (c *Client) part(ctx context.Context, account, peer mimi.URI, state Contact
 		case contact.State == ContactColleague:
 			return ErrColleague
 		}
-		if err := c.dropRequests(ctx, account, peer); err != nil {
+		if err := c.dropRequests(ctx, account, func(r *Request) (bool, error) { return r.Peer == peer, nil }, &t); err != nil {
 			return err
 		}
 		room = contact.Room
@@ -85,20 +87,29 @@ func (c *Client) part(ctx context.Context, account, peer mimi.URI, state Contact
 	if err != nil {
 		return err
 	}
+	c.finish(&t)
 	return c.leaveEnded(ctx, account, room)
 }
 
-// dropRequests forgets the requests of a person to an account.
-func (c *Client) dropRequests(ctx context.Context, account, peer mimi.URI) error {
+// dropRequests forgets the requests to an account that are chosen, and takes back what it
+// was shown of them. It is called in a transaction.
+func (c *Client) dropRequests(ctx context.Context, account mimi.URI, chosen func(r *Request) (bool, error), t *told) error {
 	requests, err := c.cfg.Store.Requests(ctx, account)
 	if err != nil {
 		return err
 	}
 	for _, r := range requests {
-		if r.Peer != peer {
+		if ok, err := chosen(r); err != nil {
+			return err
+		} else if !ok {
 			continue
 		}
 		if err := c.cfg.Store.DeleteRequest(ctx, r.Ref); err != nil {
+			return err
+		}
+		if err := c.tell(ctx, t, &Event{
+			Kind: EventWithdrawn, Time: c.cfg.Clock.Now(), Account: account, Peer: r.Peer, Request: r.Ref,
+		}); err != nil {
 			return err
 		}
 	}
@@ -405,20 +416,23 @@ func (c *Client) expired(secret *contactSecret) bool {
 // expireRequests drops requests to an account whose joining code has ended.
 func (c *Client) expireRequests(ctx context.Context, account mimi.URI) error {
 	requests, err := c.cfg.Store.Requests(ctx, account)
-	if err != nil {
+	if err != nil || len(requests) == 0 {
 		return err
 	}
-	for _, r := range requests {
-		request, err := connection.UnmarshalIncoming(r.Secret)
-		if err != nil {
-			return err
-		}
-		if c.cfg.Clock.Now().Sub(request.CreatedAt()) < connection.RequestLifetime {
-			continue
-		}
-		if err := c.cfg.Store.DeleteRequest(ctx, r.Ref); err != nil {
-			return fmt.Errorf("client: drop an expired request: %w", err)
-		}
+	var t told
+	err = c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		t = told{}
+		return c.dropRequests(ctx, account, func(r *Request) (bool, error) {
+			request, err := connection.UnmarshalIncoming(r.Secret)
+			if err != nil {
+				return false, err
+			}
+			return c.cfg.Clock.Now().Sub(request.CreatedAt()) >= connection.RequestLifetime, nil
+		}, &t)
+	})
+	if err != nil {
+		return fmt.Errorf("client: drop expired requests: %w", err)
 	}
+	c.finish(&t)
 	return nil
 }

@@ -201,6 +201,10 @@ func TestBlockedLearnsNothing(t *testing.T) {
 	if _, err := c.b.client.Connect(t.Context(), c.bob, c.alice); !errors.Is(err, client.ErrBlocked) {
 		t.Errorf("asked who is blocked: %v", err)
 	}
+	if err := c.b.client.Block(t.Context(), c.bob, dan); err != nil {
+		t.Fatal(err)
+	}
+	c.b.await("request that is taken back", 0, func(e *client.Event) bool { return e.Kind == client.EventWithdrawn && e.Peer == dan })
 	if err := c.b.client.Unblock(t.Context(), c.bob, c.alice); err != nil {
 		t.Fatal(err)
 	}
@@ -277,6 +281,11 @@ func TestRequestExpires(t *testing.T) {
 	}
 	if left, err := b.client.Requests(t.Context(), bob); err != nil || len(left) != 0 {
 		t.Errorf("%d requests wait, %v", len(left), err)
+	}
+	if n := b.countEvents(func(e *client.Event) bool {
+		return e.Kind == client.EventWithdrawn && e.Account == bob && e.Peer == alice
+	}); n != 1 {
+		t.Errorf("the request was taken back %d times", n)
 	}
 	w.until("closed room", func() bool {
 		_, err := a.client.Room(t.Context(), contact.Room)

@@ -19,6 +19,9 @@ const (
 	// EventAsked: Peer asks Account for a connection. Request names the request
 	// for [Client.Accept] and [Client.Decline].
 	EventAsked EventKind = "asked"
+	// EventWithdrawn: Request of Peer does not wait for Account any more: nobody has
+	// answered it in time, Account has blocked Peer, or is being deleted.
+	EventWithdrawn EventKind = "withdrawn"
 	// EventConnected: Account and Peer are connected, by Account's acceptance or
 	// by Peer's. Room is their connection room.
 	EventConnected EventKind = "connected"

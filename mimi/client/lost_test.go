@@ -244,6 +244,8 @@ func TestCornerPoisonedCommitWithoutTheAdministrator(t *testing.T) {
 		if err := c.enter(next.account, c.link(c.bob), client.JoinOptions{}); err != nil {
 			t.Fatalf("%s comes back: %v", next.account, err)
 		}
+		// It rotated the wrapper key, and the next link has to have the new one.
+		c.until("the new key at Bob's gateway", func() bool { return c.b.public(c.group).Newest() == g.public(c.group).Newest() })
 	}
 	// The administrator is back, and the leaf that came with the poison goes.
 	if err := c.a.client.Kick(t.Context(), c.alice, c.group, dave); err != nil {

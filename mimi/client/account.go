@@ -77,7 +77,8 @@ func (c *Client) newAccount(ctx context.Context, user mimi.URI, name string) err
 	if err != nil {
 		return err
 	}
-	cert, err := c.keys.ca.Issue(user, device, key.Public())
+	ca, _ := c.keys.identity()
+	cert, err := ca.Issue(user, device, key.Public())
 	if err != nil {
 		return fmt.Errorf("client: certificate for a new account: %w", err)
 	}
@@ -118,11 +119,12 @@ func (c *Client) signer(ctx context.Context, user mimi.URI) (*identity.Client, *
 		return nil, nil, fmt.Errorf("client: stored account: %w", err)
 	}
 	signer := &identity.Client{Suite: c.cfg.Suite, Key: key, Certificate: identity.ClientCredential{Certificate: x.certificate}}
-	cert, err := c.keys.authority.Verify(c.cfg.Suite, signer.Certificate)
+	ca, authority := c.keys.identity()
+	cert, err := authority.Verify(c.cfg.Suite, signer.Certificate)
 	if err == nil && c.cfg.Clock.Now().Before(cert.RenewAt()) {
 		return signer, x, nil
 	}
-	if cert, err = c.keys.ca.Issue(user, account.Client, key.Public()); err != nil {
+	if cert, err = ca.Issue(user, account.Client, key.Public()); err != nil {
 		return nil, nil, fmt.Errorf("client: renew a certificate: %w", err)
 	}
 	signer.Certificate = cert.Credential()

@@ -181,6 +181,13 @@ func (k *keys) loadIssuer(ctx context.Context) error {
 	return k.cfg.Store.PutSecret(ctx, secretIssuer, b)
 }
 
+// identity returns the identity CA, and what others know of it.
+func (k *keys) identity() (*identity.CA, *identity.Authority) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.ca, k.authority
+}
+
 func (k *keys) issuer() keymaterial.IssuerKeyRing {
 	k.mu.RLock()
 	defer k.mu.RUnlock()

@@ -194,6 +194,6 @@ var reasons = map[client.Reason]string{
 	client.ReasonIdentityCA:         "The provider of %s uses other keys for the identities of its people than before. They are not believed until your administrator has asked about them and accepted them. Ask %s in another way whether that is right; `verify` shows what you can compare.",
 	client.ReasonIdentityCAAccepted: "Your administrator has accepted the other keys of the provider of %s. If you have compared safety codes, compare them again: `verify` with their address. Until then nothing is sent to your chat with somebody whom you had verified.",
 	client.ReasonResync:             "The gateway lost track of this room, and joined it anew. Messages may be missing.",
-	client.ReasonLost:               "The gateway lost track of this room, and cannot come back by itself. Ask a member for a link (`link` in the room), and say `join <link>` to me. Or an administrator removes you and adds you again.",
+	client.ReasonLost:               "The gateway lost track of this room, and asks your contacts in it for help. If nobody helps, ask a member for a link (`link` in the room), and say `join <link>` to me. Or an administrator removes you and adds you again.",
 	client.ReasonPoisoned:           "%s sent a change of this room that is invalid for everybody. It was ignored; tell them.",
 }

@@ -147,6 +147,9 @@ type Limits struct {
 	Links                 int
 	LinkUses              uint32
 	LinkLife, MaxLinkLife time.Duration
+	// Helpers is how many contacts an account asks for a link to a room that it has
+	// lost; with a negative number it asks nobody.
+	Helpers int
 	// LastResort is how many KeyPackage sets of last resort each contact has, at
 	// least 4 (docs/mmr-profile.md, section 5).
 	LastResort int
@@ -197,6 +200,7 @@ func DefaultLimits() Limits {
 		LinkUses:       1000,
 		LinkLife:       7 * 24 * time.Hour,
 		MaxLinkLife:    90 * 24 * time.Hour,
+		Helpers:        8,
 		LastResort:     4,
 		Packages:       5,
 		Uploads:        1000,
@@ -232,6 +236,8 @@ type Client struct {
 	waiters   waiters
 	timers    timers
 	evictions timers
+	// helping are the contacts for whom join links are made, by helping.
+	helping sync.Map
 
 	mu   sync.Mutex
 	ctx  context.Context //nolint:containedctx // ends with Stop: the life of the goroutines, not of a call
@@ -284,7 +290,7 @@ func (l *Limits) complete() {
 	for have, def := range map[*int]int{
 		&l.Rooms: d.Rooms, &l.Attempts: d.Attempts, &l.ProfileMembers: d.ProfileMembers, &l.Sets: d.Sets, &l.Crowd: d.Crowd,
 		&l.Requests: d.Requests, &l.AccountRooms: d.AccountRooms, &l.LastResort: d.LastResort, &l.Packages: d.Packages,
-		&l.Uploads: d.Uploads, &l.Links: d.Links, &l.Generations: d.Generations, &l.LinkBatch: d.LinkBatch,
+		&l.Uploads: d.Uploads, &l.Links: d.Links, &l.Helpers: d.Helpers, &l.Generations: d.Generations, &l.LinkBatch: d.LinkBatch,
 	} {
 		if *have == 0 {
 			*have = def

@@ -223,6 +223,7 @@ func (c *Client) settle(ctx context.Context, uri mimi.URI) {
 	c.showOwn(ctx, uri)
 	c.planRemovals(ctx, uri)
 	c.planEvictions(ctx, uri)
+	c.askForHelp(ctx, uri)
 }
 
 // settleRoom is settle on a locked room. What was refused is given up: its author

@@ -71,6 +71,7 @@ func TestCornerPoisonedCommit(t *testing.T) {
 	}
 	c.join(carol, c.group)
 	c.say(carol, c.group, "hello", "a.example", "b.example")
+	c.alone(c.b)
 	leaf, _, _ := far.leafOf(carol, c.group)
 	poisoner := far.rogue(c.group)
 	far.set(func(g *gateway) { g.lose = everything })

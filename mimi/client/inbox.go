@@ -238,6 +238,10 @@ func (c *Client) received(ctx context.Context, r *room, m *mls.ApplicationMessag
 		return c.profiled(ctx, r, member, got, accepted, t)
 	case content.KindClosed:
 		return c.peerClosed(ctx, r, member, accepted, t)
+	case content.KindLost:
+		return c.askedForHelp(ctx, r, member, got.Message, t)
+	case content.KindLink:
+		return c.helped(ctx, r, member, got.Message, t)
 	}
 	c.heard(r, t)
 	for _, e := range c.cfg.Faults.messages(&Event{

@@ -85,7 +85,7 @@ var errLostMember = errors.New("client: the account is in the room, which is los
 // joinLink is one attempt of JoinLink. r is nil if no account here is in the room.
 func (c *Client) joinLink(ctx context.Context, r *room, join *linkJoin) (*room, error) {
 	if r != nil {
-		if l, ok := r.own[join.account]; ok && r.lost && !join.resynced && l.State != LeafInvited {
+		if l, ok := r.own[join.account]; ok && r.lost != nil && !join.resynced && l.State != LeafInvited {
 			return nil, errLostMember
 		}
 		entering := r.entering()

@@ -171,6 +171,24 @@ func (c *Client) makeLink(ctx context.Context, r *room, own *Leaf, opts LinkOpti
 	if r.plain() {
 		return nil, ErrPlainRoom
 	}
+	if err := r.forgetLinks(c.cfg.Clock.Now()); err != nil {
+		return nil, err
+	}
+	if len(r.linksOf(own.Account)) >= c.cfg.Limits.Links {
+		return nil, ErrTooManyLinks
+	}
+	l, err := c.offerLink(ctx, r, own, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.putLink(l.key(), l); err != nil {
+		return nil, err
+	}
+	return l, c.saveNow(ctx, r)
+}
+
+// offerLink makes a link and its hub know it. Nothing here remembers it.
+func (c *Client) offerLink(ctx context.Context, r *room, own *Leaf, opts LinkOptions) (*Link, error) {
 	tbs, ok := r.public().Leaf(mls.LeafIndex(own.Index))
 	if !ok {
 		return nil, ErrNotMember
@@ -180,12 +198,6 @@ func (c *Client) makeLink(ctx context.Context, r *room, own *Leaf, opts LinkOpti
 	}
 	if len(mmr.Leaving(r.proposed())) > 0 {
 		return nil, &errAgain{removal: true} // it would die with it
-	}
-	if err := r.forgetLinks(c.cfg.Clock.Now()); err != nil {
-		return nil, err
-	}
-	if len(r.linksOf(own.Account)) >= c.cfg.Limits.Links {
-		return nil, ErrTooManyLinks
 	}
 	live, err := r.ring.Live(r.public().Table(), r.public().Metadata())
 	if err != nil {
@@ -203,15 +215,9 @@ func (c *Client) makeLink(ctx context.Context, r *room, own *Leaf, opts LinkOpti
 	if err != nil {
 		return nil, err
 	}
-	if err := c.registerCode(ctx, r, own.Index, &protocol.JoinCodeRegistration{
+	return l, c.registerCode(ctx, r, own.Index, &protocol.JoinCodeRegistration{
 		CodeHash: protocol.HashJoiningCode(l.link.Code.Bytes()), Bundle: encoded, NotAfter: l.NotAfter, Uses: l.Uses,
-	}); err != nil {
-		return nil, err
-	}
-	if err := r.putLink(l.key(), l); err != nil {
-		return nil, err
-	}
-	return l, c.saveNow(ctx, r)
+	})
 }
 
 // registerCode tells the hub of a room about a joining code, in the name of an own

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
+	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
 // rowLost is a row of a room that is lost: its newest wrapper key is not known here,
@@ -15,24 +17,79 @@ import (
 // one has.
 const rowLost = "client/lost"
 
-// setLost says whether a room is lost.
-func (r *room) setLost(lost bool) {
-	row := mls.Row{Key: rowLost}
-	if lost {
-		row.Value = []byte{1}
+// A loss is that of a room. Whom to ask for help is kept with it, as known before: what
+// is known of the members is gone after an attempt with a link that dies on the way.
+//
+//	struct {
+//	    uint64 since;   /* milliseconds */
+//	    struct {
+//	        IdentifierUri account;
+//	        IdentifierUri peer;
+//	        IdentifierUri connection_room;
+//	    } helpers<V>;
+//	} loss;
+type loss struct {
+	since   time.Time
+	helpers []helper
+}
+
+// Wire implements [wire.Message].
+func (l *loss) Wire(c *wire.Codec) {
+	since := uint64(max(0, l.since.UnixMilli())) //nolint:gosec // not negative
+	wire.Uint64(c, &since)
+	wire.Vector(c, &l.helpers, func(c *wire.Codec, h *helper) {
+		h.account.Wire(c)
+		h.peer.Wire(c)
+		h.direct.Wire(c)
+	})
+	if c.Decoding() {
+		l.since = time.UnixMilli(int64(since)).UTC() //nolint:gosec // as it was stored
 	}
+}
+
+// setLost says that a room is lost, or with nil that it is not.
+func (r *room) setLost(lost *loss) error {
+	row, err := lostRow(lost)
 	r.lost, r.rows = lost, append(r.rows, row)
+	return err
+}
+
+// lostRow is the row that says so.
+func lostRow(lost *loss) (row mls.Row, err error) {
+	row = mls.Row{Key: rowLost, Secret: true}
+	if lost != nil {
+		row.Value, err = wire.Marshal(lost)
+	}
+	return row, err
+}
+
+// readLost reads the row of a lost room.
+func (r *room) readLost(row mls.Row) error {
+	r.lost = &loss{}
+	if err := wire.Unmarshal(row.Value, r.lost); err != nil {
+		return fmt.Errorf("row %s: %w", row.Key, err)
+	}
+	return nil
 }
 
 // loses notes that a room is lost, and tells people of it, once.
 func (c *Client) loses(ctx context.Context, r *room) error {
-	if r.lost {
+	if r.lost != nil {
 		return nil
 	}
+	helpers, err := c.helpers(ctx, r)
+	if err != nil {
+		return err
+	}
+	row, err := lostRow(&loss{c.cfg.Clock.Now(), helpers})
+	if err != nil {
+		return err
+	}
 	var t told
-	err := c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+	err = c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
 		t = told{}
-		if err := c.cfg.Store.PutRows(ctx, r.uri(), []mls.Row{{Key: rowLost, Value: []byte{1}}}); err != nil {
+		t.then(func(ctx context.Context) { c.askForHelp(ctx, r.uri()) })
+		if err := c.cfg.Store.PutRows(ctx, r.uri(), []mls.Row{row}); err != nil {
 			return err
 		}
 		return c.tell(ctx, &t, &Event{Kind: EventAlert, Time: c.cfg.Clock.Now(), Room: r.uri(), Reason: ReasonLost})
@@ -45,10 +102,12 @@ func (c *Client) loses(ctx context.Context, r *room) error {
 
 // found notes that a room is where its hub is, if it was lost.
 func (c *Client) found(ctx context.Context, r *room) error {
-	if !r.lost {
+	if r.lost == nil {
 		return nil
 	}
-	r.setLost(false)
+	if err := r.setLost(nil); err != nil {
+		return err
+	}
 	return c.saveNow(ctx, r)
 }
 

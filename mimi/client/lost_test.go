@@ -33,6 +33,16 @@ func (c *couple) shut(gone mimi.URI) {
 	c.lost(c.b)
 }
 
+// alone starts gateways again that ask nobody for help.
+func (w *world) alone(gateways ...*gateway) {
+	w.t.Helper()
+	for _, g := range gateways {
+		g.stop()
+		g.limits.Helpers = -1
+		g.start()
+	}
+}
+
 // link makes a link to the group.
 func (c *couple) link(account mimi.URI) *client.Link {
 	c.t.Helper()
@@ -61,6 +71,7 @@ func TestLostMemberComesBackByLink(t *testing.T) {
 	c := quietCouple(t, "c.example")
 	carol, ben := c.third(), c.guest("ben")
 	_, user, pseudonym := c.a.leafOf(c.bob, c.group)
+	c.alone(c.b)
 	defer c.driveClock()()
 	c.shut(carol)
 	if err := c.b.client.Rename(t.Context(), c.bob, c.group, "Lost plans"); !errors.Is(err, client.ErrLost) {
@@ -109,6 +120,7 @@ func TestLostMemberWithABadLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.alone(c.b)
 	defer c.driveClock()()
 	c.shut(carol)
 	good := c.link(c.alice)
@@ -136,6 +148,7 @@ func TestLostMemberWithABadLink(t *testing.T) {
 func TestLostMemberWasRemoved(t *testing.T) {
 	c := quietCouple(t, "c.example")
 	carol := c.third()
+	c.alone(c.b)
 	defer c.driveClock()()
 	c.shut(carol)
 	c.b.set(func(g *gateway) { g.lose = everything })
@@ -162,6 +175,7 @@ func TestLostMemberWasRemoved(t *testing.T) {
 func TestLostMemberSurvivesARestart(t *testing.T) {
 	c := quietCouple(t, "c.example")
 	carol := c.third()
+	c.alone(c.b)
 	defer c.driveClock()()
 	c.shut(carol)
 	c.b.stop()
@@ -188,6 +202,7 @@ func TestLostMemberLosesARace(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.say(anna, c.group, "hello", "b.example")
+	c.alone(c.b)
 	defer c.driveClock()()
 	c.shut(carol)
 	link, raced := c.link(c.alice), false
@@ -222,6 +237,7 @@ func TestCornerPoisonedCommitWithoutTheAdministrator(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.say(dave, c.group, "hello all", "a.example", "b.example", "c.example")
+	c.alone(c.a, c.gateways["c.example"])
 	leaf, _, _ := far.leafOf(dave, c.group)
 	poisoner := far.rogue(c.group)
 	far.set(func(g *gateway) { g.lose = everything })
@@ -258,4 +274,128 @@ func TestCornerPoisonedCommitWithoutTheAdministrator(t *testing.T) {
 	c.say(c.bob, c.group, "good", "a.example", "c.example")
 	c.say(carol, c.group, "very good", "a.example", "b.example")
 	c.members(c.group, c.alice, c.bob, carol)
+}
+
+// backFrom waits until a gateway has joined a room anew.
+func (g *gateway) backFrom(room mimi.URI) {
+	g.w.t.Helper()
+	g.await("resync", 0, func(e *client.Event) bool {
+		return e.Kind == client.EventAlert && e.Room == room && e.Reason == client.ReasonResync
+	})
+}
+
+// TestContactsHelpLostMembers: who has lost a room asks its contacts there, and is back
+// without anybody doing anything. Nobody sees messages or links of that.
+func TestContactsHelpLostMembers(t *testing.T) {
+	c := quietCouple(t, "c.example")
+	carol := c.third()
+	defer c.driveClock()()
+	c.shut(carol)
+	c.b.backFrom(c.group)
+	c.say(c.bob, c.group, "back again", "a.example")
+	c.say(c.alice, c.group, "welcome back", "b.example")
+	c.members(c.group, c.alice, c.bob)
+	if links, err := c.a.client.Links(t.Context(), c.alice, c.group); err != nil || len(links) > 0 {
+		t.Errorf("Alice has %v, %v", links, err)
+	}
+	for _, g := range []*gateway{c.a, c.b} {
+		g.set(func(g *gateway) {
+			for _, e := range g.events {
+				if e.Room == c.direct && e.Kind == client.EventMessage || e.Reason == client.ReasonLinkDied {
+					t.Errorf("%s: people are told of %s %s", g.domain, e.Kind, e.Reason)
+				}
+			}
+		})
+	}
+}
+
+// TestHelpAfterARestart: a request for help without an answer is repeated, also by a
+// gateway that was stopped.
+func TestHelpAfterARestart(t *testing.T) {
+	c := quietCouple(t, "c.example")
+	carol := c.third()
+	defer c.driveClock()()
+	c.a.set(func(g *gateway) { g.lose = everything })
+	c.shut(carol)
+	c.b.stop()
+	c.a.set(func(g *gateway) { g.lose = nil })
+	c.b.start()
+	c.b.backFrom(c.group)
+	c.say(c.bob, c.group, "back again", "a.example")
+}
+
+// TestContactsHelpAfterAPoisonedCommit: with several lost gateways each return ends the
+// links of the others, who ask again. The administrator is not the first one back.
+func TestContactsHelpAfterAPoisonedCommit(t *testing.T) {
+	c := quietCouple(t, "c.example", "d.example")
+	carol, far := c.third(), c.gateways["d.example"]
+	dave := far.person("dave", "")
+	if err := c.enter(dave, c.link(c.alice), client.JoinOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.say(dave, c.group, "hello all", "a.example", "b.example", "c.example")
+	leaf, _, _ := far.leafOf(dave, c.group)
+	poisoner := far.rogue(c.group)
+	far.set(func(g *gateway) { g.lose = everything })
+	var atA, atC [][]byte
+	third := c.gateways["c.example"]
+	c.a.set(func(g *gateway) { g.lose = keep(&atA) })
+	third.set(func(g *gateway) { g.lose = keep(&atC) })
+	if err := poisoner.poison(leaf); err != nil {
+		t.Fatalf("the hub refuses what it cannot know: %v", err)
+	}
+	defer c.driveClock()()
+	c.resynced(c.b)
+	c.until("delivery", func() bool { return c.a.holds(&atA, 2) && third.holds(&atC, 2) })
+	third.hears("a.example", c.group, &atC)
+	c.a.hears("a.example", c.group, &atA)
+	third.backFrom(c.group)
+	c.a.backFrom(c.group)
+	if err := c.a.client.Kick(t.Context(), c.alice, c.group, dave); err != nil {
+		t.Fatal(err)
+	}
+	c.until("a room without the poison", func() bool {
+		return c.a.public(c.group).Size() == 3 && c.b.public(c.group).Size() == 3 && third.public(c.group).Size() == 3
+	})
+	c.say(c.alice, c.group, "we are among ourselves", "b.example", "c.example")
+	c.say(carol, c.group, "very good", "a.example", "b.example")
+	c.members(c.group, c.alice, c.bob, carol)
+}
+
+// ask lets a contact say that it has lost a room.
+func (c *couple) ask(from, direct, lost mimi.URI, source string) {
+	c.t.Helper()
+	message, err := content.LostMessage(lost)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if _, err := c.gateways[from.Domain].client.Send(c.t.Context(), from, direct, source, message); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// TestHelpIsForMembers: a link is given to contacts who are in the room and could make
+// one, once in a while, and to nobody who asks in another room.
+func TestHelpIsForMembers(t *testing.T) {
+	c := quietCouple(t, "c.example")
+	carol := c.gateways["c.example"].person("carol", "")
+	outside := c.connect(c.alice, carol)
+	answers := func() (n int) {
+		c.a.set(func(g *gateway) { n = g.codes })
+		return n
+	}
+	before := answers()
+	c.ask(carol, outside, c.group, "$outside")
+	c.ask(c.bob, c.group, c.group, "$in the room")
+	c.ask(c.bob, c.direct, c.direct, "$direct")
+	c.say(carol, outside, "and", "a.example")
+	c.say(c.bob, c.group, "and", "a.example")
+	for _, source := range []string{"$1st", "$2nd", "$3rd"} {
+		c.ask(c.bob, c.direct, c.group, source)
+	}
+	c.until("an answer", func() bool { return answers() > before })
+	c.say(c.bob, c.direct, "that was all", "a.example")
+	if n := answers() - before; n != 1 {
+		t.Errorf("%d links were given, want one", n)
+	}
 }

@@ -164,7 +164,7 @@ func (c *Client) tryResync(ctx context.Context, uri mimi.URI, slot *cache.Slot[r
 	if _, lost := errors.AsType[*errAgain](err); err != nil && !lost || old.record.Left {
 		return err
 	}
-	if !old.lost {
+	if old.lost == nil {
 		link = nil // an account is back, and the others need no help
 	}
 	c.cfg.Log.WarnContext(ctx, "joining a room anew", "room", uri, "epoch", old.group.Epoch())
@@ -252,8 +252,10 @@ func (c *Client) rejoined(ctx context.Context, r *room, f *formerLeaf, t *told) 
 	if err := r.putFormer(f.account, nil); err != nil {
 		return err
 	}
-	if r.lost && r.group != nil {
-		r.setLost(false)
+	if r.lost != nil && r.group != nil {
+		if err := r.setLost(nil); err != nil {
+			return err
+		}
 	}
 	if len(r.former) > 0 || r.group == nil {
 		return nil
@@ -272,8 +274,10 @@ func (r *room) again() (*room, error) {
 			return nil, err
 		}
 	}
-	if r.lost {
-		next.setLost(true)
+	if r.lost != nil {
+		if err := next.setLost(r.lost); err != nil {
+			return nil, err
+		}
 	}
 	for key, l := range r.links {
 		if err := next.putLink(key, l); err != nil {

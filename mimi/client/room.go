@@ -34,8 +34,9 @@ type room struct {
 	// former are accounts whose leaves cannot follow the hub any more: see
 	// [Client.resync].
 	former map[mimi.URI]*formerLeaf
-	// lost says that people have been told that the room cannot be joined anew.
-	lost bool
+	// lost says that people have been told that the room cannot be joined anew; nil if
+	// it is not so.
+	lost *loss
 	// links are the join links that accounts here have made, by the keys of their
 	// rows.
 	links map[string]*Link
@@ -193,7 +194,7 @@ func (r *room) read(rows []mls.Row) (others []mls.Row, err error) {
 		case row.Key == rowFormer:
 			err = r.readFormer(row)
 		case row.Key == rowLost:
-			r.lost = true
+			err = r.readLost(row)
 		case row.Key == rowQuarantine:
 			err = r.readQuarantine(row)
 		case strings.HasPrefix(row.Key, rowLeave):

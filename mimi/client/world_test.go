@@ -76,6 +76,8 @@ type gateway struct {
 	crowd          client.Crowd
 	// looked counts the links that were opened, or did not open.
 	looked int
+	// codes counts the joining codes that were registered.
+	codes int
 }
 
 // Active implements [client.Metrics].
@@ -379,6 +381,7 @@ func (n network) JoinCode(ctx context.Context, req *protocol.JoinCodeRegistratio
 	if err != nil {
 		return err
 	}
+	n.g.set(func(g *gateway) { g.codes++ })
 	return g.hub.JoinCode(ctx, n.g.domain, req)
 }
 

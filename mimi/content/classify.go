@@ -33,11 +33,15 @@ const (
 	KindProfile
 	// KindClosed says that the sender's account was deleted; see [Closed].
 	KindClosed
+	// KindLost asks for a join link to a room; see [DecodeLost].
+	KindLost
+	// KindLink answers that; see [DecodeLink].
+	KindLink
 )
 
 // String returns a lower-case word.
 func (k Kind) String() string {
-	names := [...]string{"unknown", "text", "reply", "reaction", "unreact", "edit", "delete", "profile", "closed"}
+	names := [...]string{"unknown", "text", "reply", "reaction", "unreact", "edit", "delete", "profile", "closed", "lost", "link"}
 	if int(k) >= len(names) {
 		return names[KindUnknown]
 	}
@@ -104,6 +108,10 @@ func profileKind(p Part) Kind {
 		return KindProfile
 	case ok && single.ContentType == ClosedType && string(single.Content) == closedContent:
 		return KindClosed
+	case ok && single.ContentType == LostType:
+		return KindLost
+	case ok && single.ContentType == LinkType:
+		return KindLink
 	default:
 		return KindUnknown
 	}

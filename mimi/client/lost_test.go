@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
@@ -390,12 +391,42 @@ func TestHelpIsForMembers(t *testing.T) {
 	c.ask(c.bob, c.direct, c.direct, "$direct")
 	c.say(carol, outside, "and", "a.example")
 	c.say(c.bob, c.group, "and", "a.example")
-	for _, source := range []string{"$1st", "$2nd", "$3rd"} {
-		c.ask(c.bob, c.direct, c.group, source)
-	}
+	c.ask(c.bob, c.direct, c.group, "$1st")
 	c.until("an answer", func() bool { return answers() > before })
-	c.say(c.bob, c.direct, "that was all", "a.example")
+	c.say(c.alice, c.direct, "that was the link", "b.example")
+	for _, source := range []string{"$2nd", "$3rd"} {
+		c.ask(c.bob, c.direct, c.group, source)
+		c.say(c.bob, c.direct, "and another", "a.example")
+		c.say(c.alice, c.direct, "no", "b.example")
+	}
 	if n := answers() - before; n != 1 {
 		t.Errorf("%d links were given, want one", n)
+	}
+	c.clock.Advance(time.Minute)
+	c.ask(c.bob, c.direct, c.group, "$later")
+	c.until("an answer a minute later", func() bool { return answers() > before+1 })
+}
+
+// TestLinksOfThoseWhoWereNotAskedDoNothing: a link that a contact sends by itself is not
+// used, and not shown.
+func TestLinksOfThoseWhoWereNotAskedDoNothing(t *testing.T) {
+	c := quietCouple(t, "c.example")
+	carol := c.third()
+	c.alone(c.b)
+	defer c.driveClock()()
+	c.shut(carol)
+	message, err := content.LinkMessage(c.link(c.alice).Text())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.a.client.Send(t.Context(), c.alice, c.direct, "$unasked", message); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		c.say(c.alice, c.direct, "did you get it", "b.example")
+		c.say(c.bob, c.direct, "what", "a.example")
+	}
+	if err := c.b.client.Rename(t.Context(), c.bob, c.group, "Back"); !errors.Is(err, client.ErrLost) {
+		t.Errorf("with a link that nobody asked for, renaming: %v, want ErrLost", err)
 	}
 }

@@ -2,6 +2,8 @@ package client_test
 
 import (
 	"bytes"
+	"errors"
+	"slices"
 	"testing"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
@@ -124,7 +126,43 @@ func TestCornerConflictWithRotation(t *testing.T) {
 		far := c.gateways["c.example"]
 		far.await("gone", 0, func(e *client.Event) bool { return e.Kind == client.EventGone && e.Account == carol })
 		far.set(func(g *gateway) { g.events = nil })
+		// Bob, who adds her again, knows it too.
+		c.until("room without Carol", func() bool { return !c.b.sees(c.group, carol) })
 	}
+}
+
+// TestCornerLostAnswerOfAnAdd: an Add whose answer was lost is found to be accepted when
+// it is asked for again, and that is a success. Whoever is added a third time is told that
+// the person is there.
+func TestCornerLostAnswerOfAnAdd(t *testing.T) {
+	c := quietCouple(t, "c.example")
+	carol := c.carol()
+	c.b.set(func(g *gateway) { g.mute = func(*protocol.UpdateRequest) bool { return true } })
+	if err := c.b.client.Invite(t.Context(), c.bob, c.group, carol); !errors.Is(err, client.ErrUnreachable) {
+		t.Fatalf("without an answer: %v", err)
+	}
+	c.b.set(func(g *gateway) { g.mute, g.sent = nil, nil })
+	if err := c.b.client.Invite(t.Context(), c.bob, c.group, carol); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	if tried := c.b.attempts(); len(tried) != 1 {
+		t.Errorf("she was added %d times, want the first attempt alone again", len(tried))
+	}
+	c.join(carol, c.group)
+	c.say(carol, c.group, "hello", "a.example", "b.example")
+	if err := c.b.client.Invite(t.Context(), c.bob, c.group, carol); !errors.Is(err, client.ErrAlreadyMember) {
+		t.Errorf("a third time: %v", err)
+	}
+}
+
+// sees reports whether a gateway knows somebody as a member of a room.
+func (g *gateway) sees(room, user mimi.URI) bool {
+	info, err := g.client.Room(g.w.t.Context(), room)
+	if err != nil {
+		g.w.t.Error(err)
+		return false
+	}
+	return slices.ContainsFunc(info.Members, func(m client.RoomMember) bool { return m.User == user })
 }
 
 // TestCornerLateWelcome: a Welcome that is processed after the room has gone on

@@ -29,10 +29,17 @@ func (c *Client) Invite(ctx context.Context, account, uri, user mimi.URI) error 
 	if err := c.openAll(ctx, uri); err != nil {
 		return err
 	}
+	there, err := c.isMember(ctx, account, uri, user)
+	if err != nil {
+		return err
+	}
 	if plain, err := c.isPlain(ctx, uri); err != nil {
 		return err
 	} else if plain {
-		return c.invitePlain(ctx, account, uri, user)
+		return c.invitePlain(ctx, account, uri, user, there)
+	}
+	if there {
+		return ErrAlreadyMember // no set is fetched in vain
 	}
 	set, err := c.fetch(ctx, account, uri, user)
 	if err != nil {
@@ -41,8 +48,8 @@ func (c *Client) Invite(ctx context.Context, account, uri, user mimi.URI) error 
 	for range c.cfg.Limits.Attempts {
 		var made *identity.Generation // that of the last attempt
 		err = c.commit(ctx, uri, account, func(_ context.Context, r *room, own *Leaf) (*mls.CommitOptions, error) {
-			if _, ok := r.memberOf(user); ok {
-				return nil, ErrAlreadyMember
+			if m, ok := r.memberOf(user); ok {
+				return nil, alreadyMember(m, own, there)
 			}
 			newest := r.public().Newest()
 			if made != nil && *made != newest {
@@ -52,7 +59,7 @@ func (c *Client) Invite(ctx context.Context, account, uri, user mimi.URI) error 
 			return c.addition(r, set)
 		})
 		if !errors.Is(err, errRotated) {
-			return err
+			return ignore(err, errAdded)
 		}
 		// The wrapper key was rotated by the commit that won: the set was shown to
 		// the hub already, and is not used again (docs/mmr-profile.md, section 3,
@@ -62,6 +69,32 @@ func (c *Client) Invite(ctx context.Context, account, uri, user mimi.URI) error 
 		}
 	}
 	return ErrBusy
+}
+
+// isMember reports whether a person is in a room, as far as is known here. To who is not
+// in it nobody is.
+func (c *Client) isMember(ctx context.Context, account, uri, user mimi.URI) (bool, error) {
+	there := false
+	err := c.withRoom(ctx, uri, func(r *room) error {
+		if _, err := r.speaker(account); err == nil {
+			_, there = r.memberOf(user)
+		}
+		return nil
+	})
+	return there, err
+}
+
+// errAdded reports that an Add of the same account, whose answer was lost, has brought
+// somebody in. To who asks for it again it is a success.
+var errAdded = errors.New("client: added by a commit whose answer was lost")
+
+// alreadyMember says why somebody who is in the room is not added. before says that they
+// were in it when the account asked for it.
+func alreadyMember(m *Member, own *Leaf, before bool) error {
+	if !before && m.CommittedBy == own.Index {
+		return errAdded
+	}
+	return ErrAlreadyMember
 }
 
 // errRotated reports that the wrapper key changed between two attempts to add

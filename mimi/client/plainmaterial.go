@@ -17,8 +17,9 @@ import (
 	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
 )
 
-// invitePlain adds a person to a plain room.
-func (c *Client) invitePlain(ctx context.Context, account, uri, user mimi.URI) error {
+// invitePlain adds a person to a plain room. before says that they were in it when that
+// was asked for.
+func (c *Client) invitePlain(ctx context.Context, account, uri, user mimi.URI, before bool) error {
 	if !c.cfg.PlainRooms {
 		return ErrPlainRooms
 	}
@@ -26,9 +27,9 @@ func (c *Client) invitePlain(ctx context.Context, account, uri, user mimi.URI) e
 	if err != nil {
 		return err
 	}
-	return c.commit(ctx, uri, account, func(_ context.Context, r *room, _ *Leaf) (*mls.CommitOptions, error) {
-		if _, ok := r.memberOf(user); ok {
-			return nil, ErrAlreadyMember
+	err = c.commit(ctx, uri, account, func(_ context.Context, r *room, own *Leaf) (*mls.CommitOptions, error) {
+		if m, ok := r.memberOf(user); ok {
+			return nil, alreadyMember(m, own, before)
 		}
 		if len(mmr.Leaving(r.proposed())) > 0 {
 			return nil, &errAgain{removal: true}
@@ -42,6 +43,7 @@ func (c *Client) invitePlain(ctx context.Context, account, uri, user mimi.URI) e
 		}
 		return opts, r.propose(opts, rules.ParticipantListUpdate{Added: []rules.Participant{{User: user, Role: rules.RoleMember}}})
 	})
+	return ignore(err, errAdded)
 }
 
 // fetchPlain gets KeyPackages of all clients of a person, for a plain room

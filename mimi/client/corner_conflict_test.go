@@ -131,10 +131,10 @@ func TestCornerConflictWithRotation(t *testing.T) {
 	}
 }
 
-// TestCornerLostAnswerOfAnAdd: an Add whose answer was lost is found to be accepted when
+// TestInviteLostAnswer: an Add whose answer was lost is found to be accepted when
 // it is asked for again, and that is a success. Whoever is added a third time is told that
 // the person is there.
-func TestCornerLostAnswerOfAnAdd(t *testing.T) {
+func TestInviteLostAnswer(t *testing.T) {
 	c := quietCouple(t, "c.example")
 	carol := c.carol()
 	c.b.set(func(g *gateway) { g.mute = func(*protocol.UpdateRequest) bool { return true } })

@@ -191,6 +191,10 @@ var reasons = map[client.Reason]string{
 	client.ReasonPeerClosed:         "%s has closed their account. Nothing that you write reaches them; what you have of this chat stays.",
 	client.ReasonRoomGone:           "The room of your request to %s does not exist any more. You can send `start-chat` again.",
 	client.ReasonQuarantine:         "The identity of a member whom %s brought could not be verified. Ask them what happened. Nothing is sent to this room until that member is removed, or you say `send-anyway`.",
+	client.ReasonSharedPseudonym: "In this room %s has the same pseudonym as in another room of members here. Most likely their provider had run out of new keys, which is harmless, except that providers can tell that it is the same person. " +
+		"But somebody may also have added them without their knowing: ask them in another way whether they are in this room, and remove them if they are not.",
+	client.ReasonLastResort: "Your keys for rooms that %s adds you to had run out, and one was given to them again: two of these rooms may show you under the same pseudonym, so that providers can tell that you are in both. " +
+		"New keys are made within hours; you don't have to do anything. If nobody should know, leave one of the rooms and ask to be added again tomorrow.",
 	client.ReasonIdentityCA:         "The provider of %s uses other keys for the identities of its people than before. They are not believed until your administrator has asked about them and accepted them. Ask %s in another way whether that is right; `verify` shows what you can compare.",
 	client.ReasonIdentityCAAccepted: "Your administrator has accepted the other keys of the provider of %s. If you have compared safety codes, compare them again: `verify` with their address. Until then nothing is sent to your chat with somebody whom you had verified.",
 	client.ReasonResync:             "The gateway lost track of this room, and joined it anew. Messages may be missing.",

@@ -336,6 +336,27 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
+// TestAlertsOfReuse: a pseudonym in two rooms is told in the room, with who it is about and
+// what to do; and to whom used keys belong, in the chat with the bot.
+func TestAlertsOfReuse(t *testing.T) {
+	w := newWorld(t, options{})
+	room, people, portal := w.group()
+	account, alice := w.account("alice")
+	w.deliver(&client.Event{Kind: client.EventAlert, Room: room, Actor: people[1], Reason: client.ReasonSharedPseudonym})
+	answer(t, w.mx, portal, "In this room bob@mimi.beta.localhost has the same pseudonym", "ask them in another way", "remove them")
+	w.deliver(&client.Event{Kind: client.EventAlert, Room: room, Actor: client.Person{Pseudonym: people[1].Pseudonym, Hidden: true}, Reason: client.ReasonSharedPseudonym})
+	answer(t, w.mx, portal, "In this room somebody has the same pseudonym")
+	w.deliver(&client.Event{Kind: client.EventAlert, Account: account, Peer: people[1].User, Reason: client.ReasonLastResort})
+	u, err := w.bridge.GetUserByMXID(t.Context(), alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := w.texts(u.ManagementRoom, bridgetest.BotID)
+	if len(texts) != 1 || !strings.Contains(texts[0], "rooms that bob@mimi.beta.localhost adds you to") || !strings.Contains(texts[0], "you don't have to do anything") {
+		t.Errorf("the bot has said %q", texts)
+	}
+}
+
 func TestCreateGroup(t *testing.T) {
 	w := newWorld(t, options{puppets: true})
 	account, alice := w.account("alice")

@@ -1,7 +1,9 @@
 package mapping
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"go.mau.fi/util/dbutil"
 
@@ -28,6 +30,19 @@ func (c *Client) Members(ctx context.Context, room mimi.URI) ([]*client.Member, 
 	rows, err := c.t.db.Query(ctx,
 		`SELECT `+memberColumns+` FROM mimi_member WHERE room = $1 ORDER BY leaf_index`, room.String())
 	return list("read members", scanMember, rows, err)
+}
+
+// MembersBehind implements [client.Members].
+func (c *Client) MembersBehind(ctx context.Context, user, device mimi.URI) ([]*client.Member, error) {
+	rows, err := c.t.db.Query(ctx,
+		`SELECT `+memberColumns+` FROM mimi_member WHERE user_pseudonym = $1 OR client_pseudonym = $2`,
+		user.String(), device.String())
+	found, err := list("read members by pseudonym", scanMember, rows, err)
+	// They are few; the two indices that find them have another order.
+	slices.SortFunc(found, func(a, b *client.Member) int {
+		return cmp.Or(cmp.Compare(a.Room.String(), b.Room.String()), cmp.Compare(a.Index, b.Index))
+	})
+	return found, err
 }
 
 // DeleteMember implements [client.Members].

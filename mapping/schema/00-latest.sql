@@ -142,6 +142,8 @@ CREATE TABLE mimi_member (
 	committed_by     BIGINT NOT NULL,
 	PRIMARY KEY (room, leaf_index)
 );
+CREATE INDEX mimi_member_user_idx ON mimi_member (user_pseudonym);
+CREATE INDEX mimi_member_client_idx ON mimi_member (client_pseudonym);
 
 -- Messages to the hubs. accepted is NULL until they are.
 CREATE TABLE mimi_outgoing (

@@ -23,12 +23,14 @@ const queueIDSize = 16
 //	    opaque certificate<V>;   /* of the client credential, DER */
 //	    opaque queue_id<V>;
 //	    uint64 name_sequence;    /* of the profile part */
+//	    uint64 reuse_told;       /* UTC day, of the last [Client.tellReuse] */
 //	} accountSecret;
 type accountSecret struct {
 	seed         suite.Secret
 	certificate  []byte
 	queue        []byte
 	nameSequence uint64
+	reuseTold    uint64
 }
 
 // Wire implements [wire.Message].
@@ -37,6 +39,7 @@ func (x *accountSecret) Wire(c *wire.Codec) {
 	wire.Opaque(c, &x.certificate)
 	wire.Opaque(c, &x.queue)
 	wire.Uint64(c, &x.nameSequence)
+	wire.Uint64(c, &x.reuseTold)
 }
 
 func openAccount(a *Account) (*accountSecret, error) {

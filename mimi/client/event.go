@@ -113,6 +113,13 @@ const (
 	// ReasonRemoveUnverified: Count members of the room have been unverified for so
 	// long that an administrator has to remove them, and none is here.
 	ReasonRemoveUnverified Reason = "remove-unverified"
+	// ReasonSharedPseudonym: Actor has the same pseudonym in another room that accounts
+	// here are in, which hears the same. Somebody may have added them to one of the
+	// two without their knowing.
+	ReasonSharedPseudonym Reason = "shared-pseudonym"
+	// ReasonLastResort: Peer was given a set of Account's KeyPackages that it had been
+	// given before: rooms that it adds the account to share a pseudonym.
+	ReasonLastResort Reason = "last-resort"
 	// ReasonIdentityCA: Peer's provider uses another identity CA than before.
 	ReasonIdentityCA Reason = "identity-ca"
 	// ReasonIdentityCAAccepted: an administrator has accepted the other identity CA of

@@ -296,6 +296,11 @@ func (c *Client) entered(ctx context.Context, r *room, result *mls.CommitResult,
 	if err := c.cfg.Store.PutLeaf(ctx, &joined); err != nil {
 		return err
 	}
+	if !resync {
+		if err := c.alertSharedWith(ctx, r, own.Account, t); err != nil {
+			return err
+		}
+	}
 	if err := c.openEntered(ctx, r, result.Committer, t); err != nil {
 		return err
 	}

@@ -110,6 +110,11 @@ func (c *Client) see(ctx context.Context, r *room, s sight, how arrival, t *told
 		r.quarantine(s.member, s.failure, how, c.cfg.Clock.Now())
 		c.suspect(s.failure, s.member.UserPseudonym.Domain, t)
 	}
+	if old := r.members[mls.LeafIndex(s.member.Index)]; old == nil || old.ClientPseudonym != s.member.ClientPseudonym {
+		if err := c.alertShared(ctx, r, s.member, t); err != nil {
+			return err
+		}
+	}
 	return c.putMember(ctx, r, s.member)
 }
 

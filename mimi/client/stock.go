@@ -55,11 +55,19 @@ func (noMetrics) Active(Crowd) {}
 func (noMetrics) Link(bool) {}
 
 // lastResort is told by the provider that a set of last resort was handed out. The
-// next schedule tick replaces it.
-func (c *Client) lastResort(ctx context.Context, before uint64) {
+// next schedule tick replaces it. Its owner is told if two rooms share it.
+func (c *Client) lastResort(ctx context.Context, token keymaterial.TokenHash, before uint64) {
 	c.cfg.Metrics.LastResort(before)
-	if before > 0 {
-		c.cfg.Log.WarnContext(ctx, "key material of last resort was handed out again; two rooms share a pseudonym", "times", before)
+	if before == 0 {
+		return
+	}
+	c.cfg.Log.WarnContext(ctx, "key material of last resort was handed out again; two rooms share a pseudonym", "times", before)
+	owner, ok := c.tokens.owner(token)
+	if !ok {
+		return // no contact any more
+	}
+	if err := c.tellReuse(ctx, owner); err != nil {
+		c.cfg.Log.WarnContext(ctx, "could not tell an account that its key material was used again", "err", err)
 	}
 }
 

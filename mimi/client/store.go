@@ -292,6 +292,9 @@ type Members interface {
 	PutMember(ctx context.Context, member *Member) error
 	// Members returns those of a room, in the order of their indices.
 	Members(ctx context.Context, room mimi.URI) ([]*Member, error)
+	// MembersBehind returns those of all rooms that have that user pseudonym or that
+	// client pseudonym, in the order of their rooms and indices.
+	MembersBehind(ctx context.Context, user, client mimi.URI) ([]*Member, error)
 	// DeleteMember does nothing if there is no such member.
 	DeleteMember(ctx context.Context, room mimi.URI, index uint32) error
 }

@@ -129,6 +129,9 @@ func (c *Client) invite(ctx context.Context, r *room, in invited, joined *mls.Jo
 		})
 		return nil
 	}
+	if err := c.alertSharedWith(ctx, r, account, t); err != nil {
+		return err
+	}
 	return c.tell(ctx, t, &Event{
 		Kind: EventInvited, Time: accepted, Account: account, Room: r.uri(), Actor: adder, Name: r.shown().Name,
 		Requirement: r.public().Policy().Requirement, Plain: r.plain(),

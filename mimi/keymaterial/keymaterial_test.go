@@ -91,7 +91,7 @@ func (w *world) config() keymaterial.ProviderConfig {
 	return keymaterial.ProviderConfig{
 		Domain: "b.example", Store: w.store, Registrations: w.store, Nonces: w.store, Tokens: w.issuer, Atomically: w.store.Atomically,
 		Keys:       func(context.Context) (identity.ProviderKeyRing, error) { return w.tokenKeys, nil },
-		LastResort: func(_ context.Context, before uint64) { w.reused = append(w.reused, before) },
+		LastResort: func(_ context.Context, _ keymaterial.TokenHash, before uint64) { w.reused = append(w.reused, before) },
 		Clock:      w.b.Clock, Log: slog.New(slog.DiscardHandler),
 	}
 }

@@ -66,10 +66,10 @@ type ProviderConfig struct {
 	MakePeriod time.Duration
 	// Atomically runs f in a transaction of the stores.
 	Atomically func(ctx context.Context, f func(ctx context.Context) error) error
-	// LastResort is told that a set of last resort was handed out, and how often it
+	// LastResort is told that a set of last resort of a token was handed out, and how often it
 	// was before: from then on it is worn, and the client uploads another one at its
 	// next schedule tick. May be nil.
-	LastResort func(ctx context.Context, before uint64)
+	LastResort func(ctx context.Context, token TokenHash, before uint64)
 	// CheckLifetime checks the lifetime of an uploaded KeyPackage and returns its
 	// end, or is nil: then it has to be everybody's.
 	CheckLifetime func(kp *mls.KeyPackage) (notAfter time.Time, err error)
@@ -204,7 +204,7 @@ func (p *Provider) answer(ctx context.Context, token TokenHash, suites []mls.Cip
 		return nil, err
 	}
 	if lastResort && p.cfg.LastResort != nil {
-		p.cfg.LastResort(ctx, set.Reused)
+		p.cfg.LastResort(ctx, token, set.Reused)
 	}
 	return Response(set)
 }

@@ -3,6 +3,7 @@ package storetest
 import (
 	"testing"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 )
@@ -170,6 +171,26 @@ func membersSuite(t *testing.T, open func(*testing.T) client.Store) {
 			do(t, s.DeleteMember(t.Context(), room("1"), 9))
 			get(s.Members(t.Context(), room("1")))(t, []*client.Member{member("1", 10), member("1", 1<<32-1)})
 			get(s.Members(t.Context(), room("2")))(t, []*client.Member{member("2", 9)})
+		},
+		"Behind": func(t *testing.T, s client.Store) {
+			withPeople(t, s)
+			get(s.MembersBehind(t.Context(), user("p1"), device("p2")))(t, nil)
+			other := func(id string, index uint32, user, device mimi.URI) *client.Member {
+				m := member(id, index)
+				m.UserPseudonym, m.ClientPseudonym = user, device
+				do(t, s.PutMember(t.Context(), m))
+				return m
+			}
+			second := other("2", 3, user("p1"), device("p9"))
+			tenth := other("1", 10, user("p8"), device("p2"))
+			ninth := other("1", 9, user("p1"), device("p2"))
+			other("2", 4, user("p8"), device("p9"))
+			other("1", 11, user("p2"), device("p1"))
+			get(s.MembersBehind(t.Context(), user("p1"), device("p2")))(t, []*client.Member{ninth, tenth, second})
+			get(s.MembersBehind(t.Context(), user("p3"), device("p3")))(t, nil)
+			do(t, s.DeleteMember(t.Context(), room("1"), 9))
+			do(t, s.DeleteRows(t.Context(), room("2")))
+			get(s.MembersBehind(t.Context(), user("p1"), device("p2")))(t, []*client.Member{tenth})
 		},
 		"Unknown": func(t *testing.T, s client.Store) {
 			refused(t, "a member of no room", s.PutMember(t.Context(), member("3", 1)))

@@ -120,6 +120,14 @@ func (c *ClientStore) Members(ctx context.Context, room mimi.URI) ([]*client.Mem
 		func(a, b client.Member) int { return cmp.Compare(a.Index, b.Index) }, cloneMember)
 }
 
+// MembersBehind implements [client.Members].
+func (c *ClientStore) MembersBehind(ctx context.Context, user, device mimi.URI) ([]*client.Member, error) {
+	return many(ctx, c, members, func(m client.Member) bool { return m.UserPseudonym == user || m.ClientPseudonym == device },
+		func(a, b client.Member) int {
+			return cmp.Or(compareURIs(a.Room, b.Room), cmp.Compare(a.Index, b.Index))
+		}, cloneMember)
+}
+
 // DeleteMember implements [client.Members].
 func (c *ClientStore) DeleteMember(ctx context.Context, room mimi.URI, index uint32) error {
 	return c.m.write(ctx, func(s *clientState) error {

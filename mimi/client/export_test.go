@@ -153,3 +153,7 @@ func (c *Client) EndContact(ctx context.Context, account, peer mimi.URI, state C
 		return c.endContact(ctx, contact, secret, state)
 	})
 }
+
+// IssuerIsDue reports whether the provider needs another key that issues upload tokens:
+// the next maintenance makes it.
+func (c *Client) IssuerIsDue() bool { return c.keys.issuer().Due(c.cfg.Clock.Now()) }

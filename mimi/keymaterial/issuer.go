@@ -19,8 +19,9 @@ const (
 	// that they can be spent.
 	issuerPeriod = 30 * 24 * time.Hour
 	issuerGrace  = 30 * 24 * time.Hour
-	// issuerOverlap is how long before the end of a key the next one is made.
-	issuerOverlap = 24 * time.Hour
+	// issuerOverlap is how long before the end of a key the next one is made. That is
+	// looked for once a day, and may come late.
+	issuerOverlap = 3 * 24 * time.Hour
 )
 
 // An IssuerKeyRing holds the keys of a provider that issue upload tokens: the

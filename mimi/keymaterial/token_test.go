@@ -321,7 +321,7 @@ func TestIssuerKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(keys) != 13 {
+	if len(keys) != 14 { // one every 27 days
 		t.Errorf("%d keys in a year", len(keys))
 	}
 	old := batches[0].key

@@ -340,7 +340,7 @@ func (b *bench) enter(ctx context.Context, room mimi.URI, size int) error {
 	if err != nil {
 		return err
 	}
-	before, at := g.looked(), g.position()
+	before, at, seen := g.looked(), g.position(), b.welcomed.position()
 	entered, err := b.timed("enter", func() error {
 		if _, err := g.client.JoinLink(ctx, b.carol, link.Text(), client.JoinOptions{}); err != nil {
 			return err
@@ -361,8 +361,9 @@ func (b *bench) enter(ctx context.Context, room mimi.URI, size int) error {
 		return err
 	}
 	fmt.Fprintf(b.out, "  the first own message after it    %s, for which all %d links were opened (%d closed)\n", sent, g.looked()-before, info.Closed)
-	b.welcomed.hold(true)
-	return nil
+	// What is still on its way would be taken for a request of the next room.
+	_, _, err = b.welcomed.await(ctx, "message", seen, func(e *client.Event) bool { return e.Kind == client.EventMessage && e.Room == room })
+	return err
 }
 
 // messages lets members write to the room in turn, n messages in all, and returns what

@@ -45,8 +45,8 @@ func TestChangedIdentityCA(t *testing.T) {
 	for range 17 {
 		c.clock.Advance(24 * time.Hour)
 	}
+	c.daysUntil("two leaves are in quarantine", func() bool { return c.knownIn(c.alice, c.bob) == 0 })
 	c.alertedAbout(c.alice, c.bob, client.ReasonIdentityCA)
-	c.until("two leaves in quarantine", func() bool { return c.knownIn(c.alice, c.bob) == 0 })
 	c.a.stop()
 	c.a.start()
 	changes, err := c.a.client.IdentityCAChanges(t.Context())
@@ -64,7 +64,7 @@ func TestChangedIdentityCA(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.alertedAbout(c.alice, c.bob, client.ReasonIdentityCAAccepted)
-	c.until("open links", func() bool { return c.knownIn(c.alice, c.bob) == 2 })
+	c.daysUntil("the links are open", func() bool { return c.knownIn(c.alice, c.bob) == 2 })
 	for _, reason := range []client.Reason{client.ReasonIdentityCA, client.ReasonIdentityCAAccepted} {
 		if n := c.caAlerts(c.alice, c.bob, reason); n != 1 {
 			t.Errorf("%s was told %d times", reason, n)

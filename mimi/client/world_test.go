@@ -48,6 +48,7 @@ type gateway struct {
 	people map[string]string
 	events []*client.Event
 	grown  chan struct{}
+	taken  map[uint64]bool // by the numbers of events
 	// down makes the gateway unreachable for others; fail fails deliveries of
 	// events.
 	down bool
@@ -108,7 +109,7 @@ type running struct {
 func newWorld(t *testing.T, domains ...string) *world {
 	w := &world{t: t, clock: mimi.NewManualClock(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)), gateways: map[string]*gateway{}}
 	for _, domain := range domains {
-		g := &gateway{w: w, domain: domain, stores: storetest.New(), people: map[string]string{}, grown: make(chan struct{})}
+		g := &gateway{w: w, domain: domain, stores: storetest.New(), people: map[string]string{}, grown: make(chan struct{}), taken: map[uint64]bool{}}
 		w.gateways[domain] = g
 	}
 	for _, domain := range domains {
@@ -124,7 +125,7 @@ func newWorld(t *testing.T, domains ...string) *world {
 
 // more adds a gateway to the world.
 func (w *world) more(domain string) *gateway {
-	g := &gateway{w: w, domain: domain, stores: storetest.New(), people: map[string]string{}, grown: make(chan struct{})}
+	g := &gateway{w: w, domain: domain, stores: storetest.New(), people: map[string]string{}, grown: make(chan struct{}), taken: map[uint64]bool{}}
 	w.gateways[domain] = g
 	g.start()
 	return g
@@ -190,7 +191,7 @@ func (g *gateway) Lookup(_ context.Context, localpart string) (string, error) {
 	return name, nil
 }
 
-// Deliver implements [client.Sink].
+// Deliver implements [client.Sink]. Who stops or crashes may repeat an event.
 func (g *gateway) Deliver(_ context.Context, e *client.Event) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -199,6 +200,10 @@ func (g *gateway) Deliver(_ context.Context, e *client.Event) error {
 			return err
 		}
 	}
+	if g.taken[e.Seq] {
+		return nil
+	}
+	g.taken[e.Seq] = true
 	g.events = append(g.events, e)
 	close(g.grown)
 	g.grown = make(chan struct{})

@@ -90,6 +90,9 @@ type Disclosure struct {
 type Limits struct {
 	// RequestTimeout bounds the handling of one request from a provider.
 	RequestTimeout time.Duration `yaml:"request_timeout"`
+	// AnswerStep divides the time of answers from which a provider could tell otherwise
+	// whether there is such a person.
+	AnswerStep time.Duration `yaml:"answer_step"`
 	// PeerRequests bounds the requests of one provider under way.
 	PeerRequests int `yaml:"peer_requests"`
 	// Requests bounds the requests of all providers under way.
@@ -136,6 +139,7 @@ func Default() Config {
 		SmallCrowd:    20,
 		Limits: Limits{
 			RequestTimeout:     30 * time.Second,
+			AnswerStep:         100 * time.Millisecond,
 			PeerRequests:       16,
 			Requests:           128,
 			Connections:        512,

@@ -61,6 +61,7 @@ func (l *Limits) validate(p *problems) {
 		value int64
 	}{
 		{"request_timeout", int64(l.RequestTimeout)},
+		{"answer_step", int64(l.AnswerStep)},
 		{"peer_requests", int64(l.PeerRequests)},
 		{"requests", int64(l.Requests)},
 		{"connections", int64(l.Connections)},

@@ -122,7 +122,7 @@ func (s *Server) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		return answer{}, err
 	}
 	defer release()
-	return served[e](s, ctx, call{peer, value, body})
+	return s.evenly(ctx, e, call{peer, value, body})
 }
 
 // read reads the body of a request to e. The caller calls release when it needs

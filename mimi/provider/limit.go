@@ -21,6 +21,9 @@ type Limits struct {
 	BodyBytes int64
 	// RequestTime is how long a service may work on a request.
 	RequestTime time.Duration
+	// AnswerStep divides the time after which an answer is given, where that time would
+	// tell a peer whether there is such a person.
+	AnswerStep time.Duration
 	// ReadTime is how long a peer may take to send a request.
 	ReadTime time.Duration
 	// ShutdownTime is how long requests under way may take when the server ends.
@@ -35,6 +38,7 @@ func DefaultLimits() Limits {
 		Connections:  512,
 		BodyBytes:    256 << 20,
 		RequestTime:  30 * time.Second,
+		AnswerStep:   100 * time.Millisecond,
 		ReadTime:     60 * time.Second,
 		ShutdownTime: 4 * time.Second,
 	}
@@ -47,6 +51,7 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.Connections, d.Connections)
 	orDefault(&l.BodyBytes, d.BodyBytes)
 	orDefault(&l.RequestTime, d.RequestTime)
+	orDefault(&l.AnswerStep, d.AnswerStep)
 	orDefault(&l.ReadTime, d.ReadTime)
 	orDefault(&l.ShutdownTime, d.ShutdownTime)
 	return l

@@ -17,8 +17,8 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 )
 
-// A Config holds what a [Server] needs. All fields but Limits, Limiter and Refused
-// are mandatory.
+// A Config holds what a [Server] needs. All fields but Pace, Limits, Limiter and
+// Refused are mandatory.
 type Config struct {
 	// Domain of this provider.
 	Domain string
@@ -38,6 +38,8 @@ type Config struct {
 
 	Clock mimi.Clock
 	Log   *slog.Logger
+	// Pace is the clock of Limits.AnswerStep; nil for the system's.
+	Pace mimi.Clock
 
 	Limits Limits
 	// Limiter decides on rates; nil for none.
@@ -70,6 +72,9 @@ func New(cfg Config) (*Server, error) {
 	cfg.Limits = cfg.Limits.withDefaults()
 	if cfg.Refused == nil {
 		cfg.Refused = func(error) {}
+	}
+	if cfg.Pace == nil {
+		cfg.Pace = mimi.SystemClock{}
 	}
 	return &Server{cfg: cfg, gate: newGate(cfg.Limits)}, nil
 }

@@ -116,6 +116,7 @@ func New(cfg Config) (*Node, error) {
 		Clock: cfg.Clock, Log: cfg.Log, Limits: provider.Limits{
 			PerPeer: cfg.Settings.Limits.PeerRequests, Total: cfg.Settings.Limits.Requests, Connections: cfg.Settings.Limits.Connections,
 			BodyBytes: cfg.Settings.Limits.BodyBytes, RequestTime: cfg.Settings.Limits.RequestTimeout,
+			AnswerStep: cfg.Settings.Limits.AnswerStep,
 		},
 		Limiter: provider.NewTokenBuckets(cfg.Clock, provider.DefaultRates()), Refused: refused,
 	})

@@ -236,6 +236,7 @@ type Client struct {
 	waiters   waiters
 	timers    timers
 	evictions timers
+	reaching  timers
 	// helping are the contacts for whom join links are made, by helping.
 	helping sync.Map
 
@@ -413,6 +414,7 @@ func (c *Client) Stop() {
 	c.mu.Unlock()
 	c.timers.stop()
 	c.evictions.stop()
+	c.reaching.stop()
 	c.work.Wait()
 }
 

@@ -224,6 +224,7 @@ func (c *Client) settle(ctx context.Context, uri mimi.URI) {
 	c.planRemovals(ctx, uri)
 	c.planEvictions(ctx, uri)
 	c.askForHelp(ctx, uri)
+	c.reach(ctx, uri, triesApart)
 }
 
 // settleRoom is settle on a locked room. What was refused is given up: its author

@@ -34,6 +34,8 @@ type hooks struct {
 	cas map[string]*identity.Authority
 	// withheld is a provider whose directory this gateway does not get.
 	withheld string
+	// directories counts how often this gateway asked for directories.
+	directories int
 }
 
 // Write takes in a line of the log.

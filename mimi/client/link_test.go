@@ -247,6 +247,8 @@ func TestJoinLinkSurvivesARestart(t *testing.T) {
 	l.c.set(func(g *gateway) { g.mute = nil })
 	l.c.start()
 	l.c.await("joined", 0, func(e *client.Event) bool { return e.Kind == client.EventJoined && e.Account == l.carol })
+	// Who has heard of it while her gateway was stopped asks for its identity CA again.
+	l.advanceUntil("they know Carol", func() bool { return l.sees(l.alice, l.group, l.carol) && l.sees(l.bob, l.group, l.carol) })
 	l.say(l.carol, l.group, "here after all", "a.example", "b.example")
 }
 

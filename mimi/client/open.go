@@ -107,7 +107,11 @@ func (c *Client) see(ctx context.Context, r *room, s sight, how arrival, t *told
 	if s.failure == nil {
 		r.release(mls.LeafIndex(s.member.Index))
 	} else {
+		waited := r.waiting()
 		r.quarantine(s.member, s.failure, how, c.cfg.Clock.Now())
+		if uri := r.uri(); !waited && r.waiting() {
+			t.then(func(context.Context) { c.reachLater(uri, triesApart) })
+		}
 		c.suspect(s.failure, s.member.UserPseudonym.Domain, t)
 	}
 	if old := r.members[mls.LeafIndex(s.member.Index)]; old == nil || old.ClientPseudonym != s.member.ClientPseudonym {

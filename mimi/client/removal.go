@@ -201,32 +201,3 @@ func (c *Client) evictUnverified(ctx context.Context, uri, account, pseudonym mi
 	})
 	return ignore(err, ErrNotMember)
 }
-
-// reopenAll tries all links of a room again that did not open, after asking for the
-// identity CAs that are missing.
-func (c *Client) reopenAll(ctx context.Context, uri mimi.URI) error {
-	var domains []string
-	err := c.withRoom(ctx, uri, func(r *room) error {
-		var leaves []mls.LeafIndex
-		for _, q := range r.unknown() {
-			leaves = append(leaves, q.leaf)
-		}
-		domains = r.domains(leaves)
-		return nil
-	})
-	if err != nil || len(domains) == 0 {
-		return ignore(err, ErrNotMember)
-	}
-	c.prepare(ctx, domains...)
-	err = c.withRoom(ctx, uri, func(r *room) error {
-		return c.inRoom(ctx, r, func(ctx context.Context, t *told) error {
-			opened, err := c.reopen(ctx, r, true, t)
-			if err != nil {
-				return err
-			}
-			t.then(func(ctx context.Context) { c.planEvictions(ctx, uri); c.outbox.wake(uri) })
-			return c.tellOpened(ctx, r, opened, t)
-		})
-	})
-	return ignore(err, ErrNotMember)
-}

@@ -51,7 +51,8 @@ func (c *Client) reopenRooms(ctx context.Context) error {
 	var errs []error
 	for _, record := range rooms {
 		if !record.Left {
-			errs = append(errs, c.reopenAll(ctx, record.URI))
+			_, err := c.reopenRoom(ctx, record.URI, true)
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)

@@ -440,7 +440,10 @@ func (n network) Directory(_ context.Context, domain string) (*protocol.Director
 		return nil, err
 	}
 	withheld := false
-	n.g.set(func(g *gateway) { withheld = g.withheld == domain })
+	n.g.set(func(g *gateway) {
+		withheld = g.withheld == domain
+		g.directories++
+	})
 	if withheld {
 		return nil, fmt.Errorf("the directory of %s is withheld", domain)
 	}

@@ -191,7 +191,7 @@ var reasons = map[client.Reason]string{
 	client.ReasonPeerClosed:      "%s has closed their account. Nothing that you write reaches them; what you have of this chat stays.",
 	client.ReasonRoomGone:        "The room of your request to %s does not exist any more. You can send `start-chat` again.",
 	client.ReasonQuarantine:      "The identity of a member whom %s brought could not be verified. Ask them what happened. Nothing is sent to this room until that member is removed, or you say `send-anyway`.",
-	client.ReasonSharedPseudonym: "In this room %s has the same pseudonym as in another room of members here. Most likely their provider had run out of new keys, which is harmless, except that providers can tell that it is the same person. " +
+	client.ReasonSharedPseudonym: "In this room %s has the same pseudonym as in another room that members here are, or were, in. Most likely their provider had run out of new keys, which is harmless, except that providers can tell that it is the same person. " +
 		"But somebody may also have added them without their knowing: ask them in another way whether they are in this room, and remove them if they are not.",
 	client.ReasonLastResort: "Your keys for rooms that %s adds you to had run out, and one was given to them again: two of these rooms may show you under the same pseudonym, so that providers can tell that you are in both. " +
 		"New keys are made within hours; you don't have to do anything. If nobody should know, leave one of the rooms and ask to be added again tomorrow.",

@@ -145,6 +145,18 @@ CREATE TABLE mimi_member (
 CREATE INDEX mimi_member_user_idx ON mimi_member (user_pseudonym);
 CREATE INDEX mimi_member_client_idx ON mimi_member (client_pseudonym);
 
+-- Pseudonyms of rooms that an account, or who had the pseudonym, has left. pseudonym and
+-- room are hashes under a key of mimi_secret.
+CREATE TABLE mimi_former_pseudonym (
+	account   TEXT   NOT NULL REFERENCES mimi_account (user_uri) ON DELETE CASCADE,
+	pseudonym bytea  NOT NULL,
+	room      bytea  NOT NULL,
+	since     BIGINT NOT NULL,
+	PRIMARY KEY (pseudonym, account, room)
+);
+CREATE INDEX mimi_former_pseudonym_account_idx ON mimi_former_pseudonym (account, since, pseudonym, room);
+CREATE INDEX mimi_former_pseudonym_since_idx ON mimi_former_pseudonym (since);
+
 -- Messages to the hubs. accepted is NULL until they are.
 CREATE TABLE mimi_outgoing (
 	room       TEXT   NOT NULL REFERENCES mimi_room (room) ON DELETE CASCADE,

@@ -251,6 +251,11 @@ func (c *Client) removed(ctx context.Context, r *room, result *mls.CommitResult,
 		}
 		gone := c.person(r, m.Index)
 		people = append(people, departure{gone, leaves(&result.CommitView, m.Index)})
+		if known := r.members[m.Index]; known != nil {
+			if err := c.rememberMember(ctx, r, known); err != nil {
+				return nil, err
+			}
+		}
 		if err := c.dropMember(ctx, r, m.Index); err != nil {
 			return nil, err
 		}
@@ -295,6 +300,9 @@ func (c *Client) ownGone(ctx context.Context, r *room, index mls.LeafIndex, acto
 func (c *Client) out(ctx context.Context, r *room, own *Leaf, actor Person, at time.Time, t *told) error {
 	delete(r.own, own.Account)
 	if err := c.cfg.Store.DeleteLeaf(ctx, r.uri(), own.Account); err != nil {
+		return err
+	}
+	if err := c.rememberMembers(ctx, r, own.Account); err != nil {
 		return err
 	}
 	if own.State == LeafLeaving {

@@ -124,6 +124,11 @@ type Limits struct {
 	RemovalStep, MaxRemoval time.Duration
 	// Memory is how long hashes of incoming requests are remembered.
 	Memory time.Duration
+	// FormerPseudonyms is how many pseudonyms of rooms that were left are remembered for
+	// each account, and FormerAge for how long: after that no KeyPackage that was used in
+	// such a room is valid any more (docs/mmr-profile.md, section 8, "Phantom leaves").
+	FormerPseudonyms int
+	FormerAge        time.Duration
 	// ProfileMembers is the largest room in which a newcomer is told the names of
 	// those who are there.
 	ProfileMembers int
@@ -179,36 +184,38 @@ type Limits struct {
 // DefaultLimits returns the limits that apply where a Config says nothing.
 func DefaultLimits() Limits {
 	return Limits{
-		Rooms:          256,
-		Users:          1000,
-		Attempts:       8,
-		Call:           30 * time.Second,
-		CatchUp:        20 * time.Second,
-		Send:           20 * time.Second,
-		Backoff:        500 * time.Millisecond,
-		MaxBackoff:     2 * time.Minute,
-		RemovalStep:    2 * time.Second,
-		MaxRemoval:     time.Minute,
-		Memory:         7 * 24 * time.Hour,
-		ProfileMembers: 50,
-		Requests:       50,
-		AccountRooms:   1000,
-		Sets:           20,
-		SetPeriod:      time.Hour,
-		Generations:    identity.MaxGenerations,
-		Links:          20,
-		LinkUses:       1000,
-		LinkLife:       7 * 24 * time.Hour,
-		MaxLinkLife:    90 * 24 * time.Hour,
-		Helpers:        8,
-		LastResort:     4,
-		Packages:       5,
-		Uploads:        1000,
-		LinkBatch:      64,
-		Quarantine:     24 * time.Hour,
-		Refill:         6 * time.Hour,
-		Farewell:       7 * 24 * time.Hour,
-		Crowd:          20,
+		Rooms:            256,
+		Users:            1000,
+		Attempts:         8,
+		Call:             30 * time.Second,
+		CatchUp:          20 * time.Second,
+		Send:             20 * time.Second,
+		Backoff:          500 * time.Millisecond,
+		MaxBackoff:       2 * time.Minute,
+		RemovalStep:      2 * time.Second,
+		MaxRemoval:       time.Minute,
+		Memory:           7 * 24 * time.Hour,
+		FormerPseudonyms: 10000,
+		FormerAge:        91 * 24 * time.Hour,
+		ProfileMembers:   50,
+		Requests:         50,
+		AccountRooms:     1000,
+		Sets:             20,
+		SetPeriod:        time.Hour,
+		Generations:      identity.MaxGenerations,
+		Links:            20,
+		LinkUses:         1000,
+		LinkLife:         7 * 24 * time.Hour,
+		MaxLinkLife:      90 * 24 * time.Hour,
+		Helpers:          8,
+		LastResort:       4,
+		Packages:         5,
+		Uploads:          1000,
+		LinkBatch:        64,
+		Quarantine:       24 * time.Hour,
+		Refill:           6 * time.Hour,
+		Farewell:         7 * 24 * time.Hour,
+		Crowd:            20,
 	}
 }
 
@@ -292,6 +299,7 @@ func (l *Limits) complete() {
 		&l.Rooms: d.Rooms, &l.Attempts: d.Attempts, &l.ProfileMembers: d.ProfileMembers, &l.Sets: d.Sets, &l.Crowd: d.Crowd,
 		&l.Requests: d.Requests, &l.AccountRooms: d.AccountRooms, &l.LastResort: d.LastResort, &l.Packages: d.Packages,
 		&l.Uploads: d.Uploads, &l.Links: d.Links, &l.Helpers: d.Helpers, &l.Generations: d.Generations, &l.LinkBatch: d.LinkBatch,
+		&l.FormerPseudonyms: d.FormerPseudonyms,
 	} {
 		if *have == 0 {
 			*have = def
@@ -300,7 +308,8 @@ func (l *Limits) complete() {
 	for have, def := range map[*time.Duration]time.Duration{
 		&l.Call: d.Call, &l.CatchUp: d.CatchUp, &l.Send: d.Send, &l.Backoff: d.Backoff, &l.MaxBackoff: d.MaxBackoff,
 		&l.RemovalStep: d.RemovalStep, &l.MaxRemoval: d.MaxRemoval, &l.Memory: d.Memory, &l.SetPeriod: d.SetPeriod,
-		&l.LinkLife: d.LinkLife, &l.MaxLinkLife: d.MaxLinkLife,
+		&l.FormerAge: d.FormerAge,
+		&l.LinkLife:  d.LinkLife, &l.MaxLinkLife: d.MaxLinkLife,
 		&l.Refill: d.Refill, &l.Farewell: d.Farewell, &l.Quarantine: d.Quarantine,
 	} {
 		if *have == 0 {
@@ -348,6 +357,7 @@ func (c *Client) forget(ctx context.Context) error {
 	return errors.Join(
 		c.cfg.Store.ForgetIncoming(ctx, horizon),
 		c.cfg.Store.ForgetOutgoing(ctx, horizon),
+		c.cfg.Store.ForgetFormerPseudonyms(ctx, now.Add(-c.cfg.Limits.FormerAge)),
 		c.cfg.Packages.ForgetPackages(ctx, now),
 		c.cfg.Replays.ForgetReplays(ctx, now),
 		c.cfg.KeyPackages.ForgetKeyPackages(ctx, now),

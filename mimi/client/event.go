@@ -114,8 +114,8 @@ const (
 	// long that an administrator has to remove them, and none is here.
 	ReasonRemoveUnverified Reason = "remove-unverified"
 	// ReasonSharedPseudonym: Actor has the same pseudonym in another room that accounts
-	// here are in, which hears the same. Somebody may have added them to one of the
-	// two without their knowing.
+	// here are in, which hears the same, or that they or Actor have left. Somebody may
+	// have added them to one of the two without their knowing.
 	ReasonSharedPseudonym Reason = "shared-pseudonym"
 	// ReasonLastResort: Peer was given a set of Account's KeyPackages that it had been
 	// given before: rooms that it adds the account to share a pseudonym.

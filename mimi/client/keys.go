@@ -33,8 +33,8 @@ const (
 )
 
 // keys are those of the provider: its identity CA, the keys that others seal
-// queue references and connection tokens to, those that issue upload tokens, and
-// the hub's signature key.
+// queue references and connection tokens to, those that issue upload tokens, the
+// hub's signature key, and the one that former pseudonyms are hashed with.
 type keys struct {
 	cfg *Config
 
@@ -45,6 +45,7 @@ type keys struct {
 	tokens    identity.ProviderKeyRing
 	issuers   keymaterial.IssuerKeyRing
 	hub       suite.SignatureKey
+	former    suite.Secret
 }
 
 func newKeys(cfg *Config) *keys { return &keys{cfg: cfg} }
@@ -69,6 +70,9 @@ func (k *keys) load(ctx context.Context) error {
 		}
 		if err := k.loadIssuer(ctx); err != nil {
 			return fmt.Errorf("client: keys of upload tokens: %w", err)
+		}
+		if err := k.loadFormer(ctx); err != nil {
+			return fmt.Errorf("client: key of former pseudonyms: %w", err)
 		}
 		return nil
 	})

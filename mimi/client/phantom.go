@@ -40,7 +40,10 @@ func (c *Client) alertShared(ctx context.Context, r *room, m *Member, t *told) e
 			return err
 		}
 	}
-	return nil
+	if r.knows(m) {
+		return nil
+	}
+	return c.alertFormer(ctx, r, m, func(account mimi.URI) bool { return r.own[account] != nil }, t)
 }
 
 // alertSharedWith does the same for an account that comes into a room whose members are
@@ -71,8 +74,23 @@ func (c *Client) alertSharedWith(ctx context.Context, r *room, account mimi.URI,
 				return err
 			}
 		}
+		if err := c.alertFormer(ctx, r, m, func(a mimi.URI) bool { return a == account }, t); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// alertFormer tells of a member whose pseudonym one of some accounts has seen in a room
+// that one of them has left.
+func (c *Client) alertFormer(ctx context.Context, r *room, m *Member, accounts func(mimi.URI) bool, t *told) error {
+	seen, err := c.seenBefore(ctx, r, m, accounts)
+	if err != nil || !seen {
+		return err
+	}
+	c.cfg.Log.WarnContext(ctx, "a pseudonym of a room that was left is in another room: key material of last resort was used twice, or somebody was added without knowing it",
+		"room", r.uri())
+	return c.tell(ctx, t, &Event{Kind: EventAlert, Time: c.cfg.Clock.Now(), Room: r.uri(), Actor: c.personOf(r, m), Reason: ReasonSharedPseudonym})
 }
 
 // elsewhere returns the members of other rooms that have a pseudonym of a member. There
@@ -92,6 +110,17 @@ func (c *Client) elsewhere(ctx context.Context, r *room, m *Member) ([]*Member, 
 func (r *room) knew(m, other *Member) bool {
 	for _, old := range r.members {
 		if old != m && (old.UserPseudonym == other.UserPseudonym || old.ClientPseudonym == other.ClientPseudonym) {
+			return true
+		}
+	}
+	return false
+}
+
+// knows reports whether the room has, beside m or in its place, a member with m's user
+// pseudonym.
+func (r *room) knows(m *Member) bool {
+	for _, old := range r.members {
+		if old != m && old.UserPseudonym == m.UserPseudonym {
 			return true
 		}
 	}

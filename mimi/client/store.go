@@ -33,6 +33,7 @@ type Store interface {
 	Rooms
 	Leaves
 	Members
+	FormerPseudonyms
 	Outbox
 	Inbox
 	Events
@@ -71,7 +72,7 @@ type Accounts interface {
 	// CountActive counts the accounts that were active at or after a time.
 	CountActive(ctx context.Context, since time.Time) (int, error)
 	// DeleteAccount deletes the account of that user with its contacts, requests,
-	// leaves and outgoing messages. It does nothing if there is none.
+	// leaves, former pseudonyms and outgoing messages. It does nothing if there is none.
 	DeleteAccount(ctx context.Context, user mimi.URI) error
 }
 

@@ -16,18 +16,19 @@ import (
 // interfaces that it is made of. Every call of open returns an empty store.
 func Client(t *testing.T, open func(*testing.T) client.Store) {
 	for name, check := range map[string]func(*testing.T, func(*testing.T) client.Store){
-		"Atomically": atomicallySuite,
-		"Secrets":    secretsSuite,
-		"Accounts":   accountsSuite,
-		"Closures":   closuresSuite,
-		"Contacts":   contactsSuite,
-		"Requests":   requestsSuite,
-		"Rooms":      roomsSuite,
-		"Leaves":     leavesSuite,
-		"Members":    membersSuite,
-		"Outbox":     outboxSuite,
-		"Inbox":      inboxSuite,
-		"Events":     eventsSuite,
+		"Atomically":       atomicallySuite,
+		"Secrets":          secretsSuite,
+		"Accounts":         accountsSuite,
+		"Closures":         closuresSuite,
+		"Contacts":         contactsSuite,
+		"Requests":         requestsSuite,
+		"Rooms":            roomsSuite,
+		"Leaves":           leavesSuite,
+		"Members":          membersSuite,
+		"FormerPseudonyms": formerSuite,
+		"Outbox":           outboxSuite,
+		"Inbox":            inboxSuite,
+		"Events":           eventsSuite,
 	} {
 		t.Run(name, func(t *testing.T) { check(t, open) })
 	}

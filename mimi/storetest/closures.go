@@ -53,6 +53,7 @@ func closuresSuite(t *testing.T, open func(*testing.T) client.Store) {
 				do(t, s.PutOutgoing(t.Context(), &client.Outgoing{Room: room("1"), Account: user(of), Source: of}))
 				do(t, s.PutClosure(t.Context(), closure(of)))
 				do(t, s.SetActive(t.Context(), user(of), kept))
+				do(t, s.PutFormerPseudonym(t.Context(), &client.FormerPseudonym{Account: user(of), Since: kept}))
 			}
 			do(t, s.DeleteAccount(t.Context(), user("alice")))
 			wantError(s.Account(t.Context(), user("alice")))(t, client.ErrNotFound)
@@ -65,6 +66,7 @@ func closuresSuite(t *testing.T, open func(*testing.T) client.Store) {
 				t.Errorf("%d are active, %v", n, err)
 			}
 			get(s.Account(t.Context(), user("anna")))(t, account("anna"))
+			get(s.FormerPseudonyms(t.Context(), [32]byte{}))(t, []*client.FormerPseudonym{{Account: user("anna"), Since: kept}})
 			if _, err := s.Contact(t.Context(), user("anna"), user("bob")); err != nil {
 				t.Error(err)
 			}

@@ -42,6 +42,7 @@ type clientState struct {
 	rows     table[rowKey, roomRow]
 	leaves   table[leafKey, client.Leaf]
 	members  table[memberKey, client.Member]
+	former   table[formerKey, client.FormerPseudonym]
 	outbox   table[outKey, client.Outgoing]
 	inbox    table[uint64, incoming]
 	seen     table[seenKey, uint64] // seq
@@ -64,6 +65,10 @@ type (
 		room  mimi.URI
 		index uint32
 	}
+	formerKey struct {
+		account         mimi.URI
+		pseudonym, room [32]byte
+	}
 	outKey struct {
 		room   mimi.URI
 		source string
@@ -81,6 +86,7 @@ func (s *clientState) disown() {
 	s.rows.disown()
 	s.leaves.disown()
 	s.members.disown()
+	s.former.disown()
 	s.outbox.disown()
 	s.inbox.disown()
 	s.seen.disown()

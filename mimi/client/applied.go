@@ -81,6 +81,9 @@ func (c *Client) applied(ctx context.Context, r *room, result *mls.CommitResult,
 	if err := c.rotate(r, before, next); err != nil {
 		return err
 	}
+	if err := r.noteUntold(result, c.cfg.Clock.Now()); err != nil {
+		return err
+	}
 	removed, err := c.removed(ctx, r, result, actor, accepted, t)
 	if err != nil {
 		return err

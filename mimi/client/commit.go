@@ -90,6 +90,8 @@ func (c *Client) commitNow(ctx context.Context, r *room, own *Leaf, opts *mls.Co
 	if err := c.saveNow(ctx, r); err != nil {
 		return err
 	}
+	r.awaited = true
+	defer func() { r.awaited = false }()
 	return c.submitCommit(ctx, r, pending)
 }
 

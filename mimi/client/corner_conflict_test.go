@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
@@ -153,6 +154,55 @@ func TestInviteLostAnswer(t *testing.T) {
 	if err := c.b.client.Invite(t.Context(), c.bob, c.group, carol); !errors.Is(err, client.ErrAlreadyMember) {
 		t.Errorf("a third time: %v", err)
 	}
+}
+
+// TestInviteSettledInTheBackground: an Add whose answer was lost is accepted before
+// anybody asks for it again, also over a restart. To its account it is a success once, and
+// to others, or much later, the person is there.
+func TestInviteSettledInTheBackground(t *testing.T) {
+	lost := func(t *testing.T) (c *couple, carol mimi.URI) {
+		c = quietCouple(t, "c.example")
+		carol = c.carol()
+		c.b.set(func(g *gateway) { g.mute = func(*protocol.UpdateRequest) bool { return true } })
+		if err := c.b.client.Invite(t.Context(), c.bob, c.group, carol); !errors.Is(err, client.ErrUnreachable) {
+			t.Fatalf("without an answer: %v", err)
+		}
+		c.b.set(func(g *gateway) { g.mute, g.sent = nil, nil })
+		return c, carol
+	}
+	settled := func(c *couple, carol mimi.URI) {
+		t.Helper()
+		stop := c.driveClock()
+		defer stop()
+		c.until("room with Carol", func() bool { return c.b.sees(c.group, carol) && c.a.sees(c.group, carol) })
+	}
+	invite := func(t *testing.T, g *gateway, account, room, user mimi.URI, want error) {
+		t.Helper()
+		if err := g.client.Invite(t.Context(), account, room, user); !errors.Is(err, want) {
+			t.Errorf("%s invites again: %v, want %v", account.ID, err, want)
+		}
+	}
+	t.Run("once", func(t *testing.T) {
+		c, carol := lost(t)
+		settled(c, carol)
+		c.connect(c.alice, carol)
+		invite(t, c.a, c.alice, c.group, carol, client.ErrAlreadyMember)
+		c.b.stop()
+		c.b.start()
+		invite(t, c.b, c.bob, c.group, carol, nil)
+		if tried := c.b.attempts(); len(tried) > 1 {
+			t.Errorf("she was added %d times", len(tried))
+		}
+		invite(t, c.b, c.bob, c.group, carol, client.ErrAlreadyMember)
+		c.join(carol, c.group)
+		c.say(carol, c.group, "hello", "a.example", "b.example")
+	})
+	t.Run("much later", func(t *testing.T) {
+		c, carol := lost(t)
+		settled(c, carol)
+		c.clock.Advance(time.Hour)
+		invite(t, c.b, c.bob, c.group, carol, client.ErrAlreadyMember)
+	})
 }
 
 // sees reports whether a gateway knows somebody as a member of a room.

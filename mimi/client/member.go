@@ -15,7 +15,8 @@ import (
 )
 
 // Invite adds a person to a group: a contact of the account, or another account
-// here.
+// here. It fails with [ErrAlreadyMember] if they are in it, unless the account has added
+// them a short while ago and was not told so.
 func (c *Client) Invite(ctx context.Context, account, uri, user mimi.URI) error {
 	if err := c.withRoom(ctx, uri, func(r *room) error {
 		if own, err := r.speaker(account); err == nil {
@@ -29,17 +30,19 @@ func (c *Client) Invite(ctx context.Context, account, uri, user mimi.URI) error 
 	if err := c.openAll(ctx, uri); err != nil {
 		return err
 	}
-	there, err := c.isMember(ctx, account, uri, user)
-	if err != nil {
-		return err
+	// No set is fetched in vain.
+	if err := c.withRoom(ctx, uri, func(r *room) error {
+		if _, err := r.speaker(account); err != nil {
+			return nil // to who is not in the room nobody is
+		}
+		return c.notThere(ctx, r, account, user)
+	}); err != nil {
+		return ignore(err, errAdded)
 	}
 	if plain, err := c.isPlain(ctx, uri); err != nil {
 		return err
 	} else if plain {
-		return c.invitePlain(ctx, account, uri, user, there)
-	}
-	if there {
-		return ErrAlreadyMember // no set is fetched in vain
+		return c.invitePlain(ctx, account, uri, user)
 	}
 	set, err := c.fetch(ctx, account, uri, user)
 	if err != nil {
@@ -47,9 +50,9 @@ func (c *Client) Invite(ctx context.Context, account, uri, user mimi.URI) error 
 	}
 	for range c.cfg.Limits.Attempts {
 		var made *identity.Generation // that of the last attempt
-		err = c.commit(ctx, uri, account, func(_ context.Context, r *room, own *Leaf) (*mls.CommitOptions, error) {
-			if m, ok := r.memberOf(user); ok {
-				return nil, alreadyMember(m, own, there)
+		err = c.commit(ctx, uri, account, func(ctx context.Context, r *room, _ *Leaf) (*mls.CommitOptions, error) {
+			if err := c.notThere(ctx, r, account, user); err != nil {
+				return nil, err
 			}
 			newest := r.public().Newest()
 			if made != nil && *made != newest {
@@ -69,32 +72,6 @@ func (c *Client) Invite(ctx context.Context, account, uri, user mimi.URI) error 
 		}
 	}
 	return ErrBusy
-}
-
-// isMember reports whether a person is in a room, as far as is known here. To who is not
-// in it nobody is.
-func (c *Client) isMember(ctx context.Context, account, uri, user mimi.URI) (bool, error) {
-	there := false
-	err := c.withRoom(ctx, uri, func(r *room) error {
-		if _, err := r.speaker(account); err == nil {
-			_, there = r.memberOf(user)
-		}
-		return nil
-	})
-	return there, err
-}
-
-// errAdded reports that an Add of the same account, whose answer was lost, has brought
-// somebody in. To who asks for it again it is a success.
-var errAdded = errors.New("client: added by a commit whose answer was lost")
-
-// alreadyMember says why somebody who is in the room is not added. before says that they
-// were in it when the account asked for it.
-func alreadyMember(m *Member, own *Leaf, before bool) error {
-	if !before && m.CommittedBy == own.Index {
-		return errAdded
-	}
-	return ErrAlreadyMember
 }
 
 // errRotated reports that the wrapper key changed between two attempts to add

@@ -234,8 +234,14 @@ func TestPlainKeyMaterialIsForWhoSigned(t *testing.T) {
 	p.b.set(func(g *gateway) {
 		g.handOut = func(req *protocol.KeyMaterialRequest, _ *protocol.KeyMaterialResponse) { seen = req }
 	})
-	if err := p.a.client.Invite(t.Context(), p.alice, p.room, p.bob); !errors.Is(err, client.ErrAlreadyMember) || seen == nil {
+	if err := p.a.client.Invite(t.Context(), p.alice, p.room, p.bob); !errors.Is(err, client.ErrAlreadyMember) || seen != nil {
+		t.Fatalf("who is there: %v, key material was fetched: %v", err, seen != nil)
+	}
+	if err := p.a.client.Kick(t.Context(), p.alice, p.room, p.bob); err != nil {
 		t.Fatal(err)
+	}
+	if err := p.a.client.Invite(t.Context(), p.alice, p.room, p.bob); err != nil || seen == nil {
+		t.Fatalf("who was removed: %v, key material was fetched: %v", err, seen != nil)
 	}
 	ask := func(from string, change func(*protocol.KeyMaterialRequest)) protocol.KeyMaterialUserCode {
 		t.Helper()

@@ -17,9 +17,8 @@ import (
 	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
 )
 
-// invitePlain adds a person to a plain room. before says that they were in it when that
-// was asked for.
-func (c *Client) invitePlain(ctx context.Context, account, uri, user mimi.URI, before bool) error {
+// invitePlain adds a person to a plain room.
+func (c *Client) invitePlain(ctx context.Context, account, uri, user mimi.URI) error {
 	if !c.cfg.PlainRooms {
 		return ErrPlainRooms
 	}
@@ -27,9 +26,9 @@ func (c *Client) invitePlain(ctx context.Context, account, uri, user mimi.URI, b
 	if err != nil {
 		return err
 	}
-	err = c.commit(ctx, uri, account, func(_ context.Context, r *room, own *Leaf) (*mls.CommitOptions, error) {
-		if m, ok := r.memberOf(user); ok {
-			return nil, alreadyMember(m, own, before)
+	err = c.commit(ctx, uri, account, func(ctx context.Context, r *room, _ *Leaf) (*mls.CommitOptions, error) {
+		if err := c.notThere(ctx, r, account, user); err != nil {
+			return nil, err
 		}
 		if len(mmr.Leaving(r.proposed())) > 0 {
 			return nil, &errAgain{removal: true}

@@ -37,6 +37,10 @@ type room struct {
 	// lost says that people have been told that the room cannot be joined anew; nil if
 	// it is not so.
 	lost *loss
+	// untold are Adds of accounts here that they do not know to be accepted; awaited
+	// says that the author of the Commit that is applied waits for it.
+	untold  untolds
+	awaited bool
 	// links are the join links that accounts here have made, by the keys of their
 	// rows.
 	links map[string]*Link
@@ -195,6 +199,8 @@ func (r *room) read(rows []mls.Row) (others []mls.Row, err error) {
 			err = r.readFormer(row)
 		case row.Key == rowLost:
 			err = r.readLost(row)
+		case row.Key == rowUntold:
+			err = r.readUntold(row)
 		case row.Key == rowQuarantine:
 			err = r.readQuarantine(row)
 		case strings.HasPrefix(row.Key, rowLeave):

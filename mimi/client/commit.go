@@ -285,7 +285,10 @@ func (c *Client) await(ctx context.Context, room mimi.URI, d time.Duration, read
 		select {
 		case <-changed:
 		case <-late:
-			return ErrBusy
+			if ok, err := ready(); ok || err != nil {
+				return err
+			}
+			return ErrBusy // and ready has seen the last change
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -34,8 +34,28 @@ type hooks struct {
 	cas map[string]*identity.Authority
 	// withheld is a provider whose directory this gateway does not get.
 	withheld string
+	// armed counts the timers that this gateway has set, by how long they run.
+	armed map[time.Duration]int
 	// directories counts how often this gateway asked for directories.
 	directories int
+}
+
+// A watchedClock is the world's clock, for a gateway whose timers are counted.
+type watchedClock struct {
+	*mimi.ManualClock
+	g *gateway
+}
+
+// AfterFunc implements [mimi.Clock].
+func (c watchedClock) AfterFunc(d time.Duration, f func()) (stop func() bool) {
+	stop = c.ManualClock.AfterFunc(d, f)
+	c.g.set(func(g *gateway) {
+		if g.armed == nil {
+			g.armed = map[time.Duration]int{}
+		}
+		g.armed[d]++
+	})
+	return stop
 }
 
 // Write takes in a line of the log.

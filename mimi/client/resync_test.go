@@ -311,25 +311,31 @@ func TestAbandonedRemovalDoesNotLockOut(t *testing.T) {
 // as what is missing comes, however long that takes in all.
 func TestLateCommitsAreAwaited(t *testing.T) {
 	c := quietCouple(t)
+	const catchUp = 21 * time.Second // no other timer runs as long
+	c.b.stop()
+	c.b.limits.CatchUp = catchUp
+	c.b.start()
 	var kept [][]byte
 	c.b.set(func(g *gateway) { g.lose = keep(&kept) })
-	for _, name := range []string{"One", "Two", "Three"} {
+	for _, name := range []string{"One", "Two", "Three", "Four", "Five"} {
 		if err := c.a.client.Rename(t.Context(), c.alice, c.group, name); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c.until("commits", func() bool { return c.b.holds(&kept, 3) })
+	c.until("commits", func() bool { return c.b.holds(&kept, 5) })
 	c.b.set(func(g *gateway) { g.lose, g.sent = nil, nil })
 	epoch := func() uint64 { return must[*client.RoomInfo](t)(c.b.client.Room(t.Context(), c.group)).Epoch }
 	behind := epoch()
 	renamed := make(chan error, 1)
-	go func() { renamed <- c.b.client.Rename(t.Context(), c.bob, c.group, "Four") }() // at an epoch that is over
-	c.until("a Commit that is refused", func() (asked bool) {
-		c.b.set(func(g *gateway) { asked = len(g.sent) > 0 })
-		return asked
-	})
+	go func() { renamed <- c.b.client.Rename(t.Context(), c.bob, c.group, "Six") }() // at an epoch that is over
+	// How often it has begun to wait before each of the commits comes: it does so anew
+	// at 30 and at 60 seconds.
+	begun := []int{1, 1, 2, 2, 3}
 	for i, body := range kept {
-		time.Sleep(time.Millisecond) // the less it waits the less is shown
+		c.until("somebody who waits", func() (waits bool) {
+			c.b.set(func(g *gateway) { waits = g.armed[catchUp] == begun[i] })
+			return waits
+		})
 		c.clock.Advance(15 * time.Second)
 		if err := c.b.client.Notify(t.Context(), "a.example", c.group, body); err != nil {
 			t.Fatal(err)

@@ -154,7 +154,7 @@ func (g *gateway) start() {
 		Nonces: g.stores.People, Pseudonyms: g.stores.People, Pins: g.stores.People,
 		Registrations: g.stores.People, Allowances: g.stores.People,
 		Hub: network{g}, OwnHub: h, Peers: network{g}, People: g, Sink: g,
-		Clock: g.w.clock, Random: rand.Reader, Log: log, Metrics: g, Limits: g.limits, Faults: g.faults, PlainRooms: !g.noPlainRooms,
+		Clock: watchedClock{g.w.clock, g}, Random: rand.Reader, Log: log, Metrics: g, Limits: g.limits, Faults: g.faults, PlainRooms: !g.noPlainRooms,
 	})
 	if err != nil {
 		g.w.t.Fatal(err)

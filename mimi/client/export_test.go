@@ -23,6 +23,15 @@ func (c *Client) PutConnected(ctx context.Context, account, peer mimi.URI, their
 	return c.cfg.Store.Atomically(ctx, func(ctx context.Context) error { return c.putContact(ctx, contact, secret) })
 }
 
+// Roster returns who is in a room, as everybody is told and made anew.
+func (c *Client) Roster(ctx context.Context, uri mimi.URI) (told, anew []RoomMember, err error) {
+	err = c.withRoom(ctx, uri, func(r *room) error {
+		told, anew = c.roomMembers(r), c.newRoster(r, c.cfg.Clock.Now()).members
+		return nil
+	})
+	return told, anew, err
+}
+
 // Refill is a schedule tick.
 func (c *Client) Refill(ctx context.Context) error { return c.refillAll(ctx) }
 

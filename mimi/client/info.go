@@ -3,10 +3,14 @@ package client
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
 	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
 )
 
@@ -22,8 +26,10 @@ type RoomInfo struct {
 	Requirement identity.LinkRequirement
 	// Plain says that the room is a plain one, in which hub and providers see who
 	// takes part. Kind is RoomGroup then.
-	Plain   bool
-	Epoch   uint64
+	Plain bool
+	Epoch uint64
+	// Members are kept, and shared by all who ask as long as nothing of them changes:
+	// they are not to be written to.
 	Members []RoomMember
 	// Closed is how many leaves are not among Members yet, because their identity
 	// links have not been opened: [EventOpened] tells of them.
@@ -57,30 +63,67 @@ func (c *Client) Room(ctx context.Context, uri mimi.URI) (*RoomInfo, error) {
 		if avatar, err := rules.ParseAvatar(shown.Avatar); err == nil {
 			info.Avatar = avatar // one that would have to be fetched is not shown
 		}
-		info.Members, info.Closed = nil, r.closed()
-		seen := map[mimi.URI]bool{}
-		for _, i := range r.public().Leaves() {
-			m, ok := r.members[i]
-			if !ok || seen[m.UserPseudonym] {
-				continue
-			}
-			seen[m.UserPseudonym] = true
-			member := RoomMember{
-				Person: c.personOf(r, m), Client: m.Client,
-				Admin:   r.public().State().Role(m.UserPseudonym) == rules.RoleAdmin,
-				Expired: !m.NotAfter.IsZero() && c.cfg.Clock.Now().After(m.NotAfter),
-			}
-			if l, ok := r.own[m.User]; ok && mls.LeafIndex(l.Index) == i {
-				member.State = l.State
-			}
-			info.Members = append(info.Members, member)
-		}
+		info.Members, info.Closed = c.roomMembers(r), r.closed()
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return info, nil
+}
+
+// A roster is who was in a room when somebody asked, and what that follows from. It is
+// made anew when one of these is another: each message asks who is in the room, and the
+// answer is a long one in a large room.
+type roster struct {
+	members []RoomMember
+	public  *mmr.Room
+	own     map[mimi.URI]*Leaf // which are replaced and never written to
+	// until is when the first of the certificates ends that have not yet; zero if none
+	// does.
+	until time.Time
+}
+
+// valid reports whether the members of a room are those of the roster. Without
+// [room.roster] there is none: see [Client.putMember].
+func (s *roster) valid(r *room, now time.Time) bool {
+	return s != nil && s.public == r.public() && (s.until.IsZero() || !now.After(s.until)) && maps.Equal(s.own, r.own)
+}
+
+// roomMembers returns who is in a room.
+func (c *Client) roomMembers(r *room) []RoomMember {
+	now := c.cfg.Clock.Now()
+	if !r.roster.valid(r, now) {
+		r.roster = c.newRoster(r, now)
+	}
+	return r.roster.members
+}
+
+// newRoster makes a list of who is in a room.
+func (c *Client) newRoster(r *room, now time.Time) *roster {
+	s := &roster{public: r.public(), own: maps.Clone(r.own)}
+	seen := map[mimi.URI]bool{}
+	for _, i := range r.public().Leaves() {
+		m, ok := r.members[i]
+		if !ok || seen[m.UserPseudonym] {
+			continue
+		}
+		seen[m.UserPseudonym] = true
+		member := RoomMember{
+			Person: c.personOf(r, m), Client: m.Client,
+			Admin:   r.public().State().Role(m.UserPseudonym) == rules.RoleAdmin,
+			Expired: !m.NotAfter.IsZero() && now.After(m.NotAfter),
+		}
+		if !m.NotAfter.IsZero() && !member.Expired && (s.until.IsZero() || m.NotAfter.Before(s.until)) {
+			s.until = m.NotAfter
+		}
+		if l, ok := r.own[m.User]; ok && mls.LeafIndex(l.Index) == i {
+			member.State = l.State
+		}
+		s.members = append(s.members, member)
+	}
+	s.members = slices.Clip(s.members)
+	return s
 }
 
 // RoomsOf returns the rooms that an account is in, or invited to.

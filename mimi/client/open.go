@@ -217,7 +217,7 @@ func (c *Client) putMember(ctx context.Context, r *room, m *Member) error {
 	case r.people != nil && r.quarantined[i] == nil:
 		r.people.add(m)
 	}
-	r.members[i] = m
+	r.members[i], r.roster = m, nil
 	return c.cfg.Store.PutMember(ctx, m)
 }
 
@@ -227,7 +227,7 @@ func (c *Client) dropMember(ctx context.Context, r *room, i mls.LeafIndex) error
 	if r.members[i] == nil {
 		return nil
 	}
-	r.people = nil
+	r.people, r.roster = nil, nil
 	delete(r.members, i)
 	return c.cfg.Store.DeleteMember(ctx, r.uri(), uint32(i))
 }

@@ -44,6 +44,9 @@ type room struct {
 	// links are the join links that accounts here have made, by the keys of their
 	// rows.
 	links map[string]*Link
+	// roster is who is in the room as it was asked for last, or nil if members have
+	// changed since: see [Client.Room].
+	roster *roster
 	// people are the members by what may not contradict, or nil: see [room.others].
 	people *people
 	// quarantined are the leaves whose links do not open, and requarantined says that

@@ -186,7 +186,7 @@ func (c *Client) do(r *remote, req *http.Request, e protocol.Endpoint, status in
 		return nil, sendFailed(r.domain, e, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != status {
+	if resp.StatusCode != status && !accepted(e, resp.StatusCode) {
 		return nil, c.refused(r, resp, e)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
@@ -197,6 +197,12 @@ func (c *Client) do(r *remote, req *http.Request, e protocol.Endpoint, status in
 		return nil, answerFailed(r.domain, e, resp.StatusCode, fmt.Errorf("it has more than %d octets", limit))
 	}
 	return body, nil
+}
+
+// accepted reports whether a status is another one that says success. The draft wants
+// "201 Accepted" of the endpoints about consent; that may be read as either.
+func accepted(e protocol.Endpoint, status int) bool {
+	return status == http.StatusAccepted && (e == protocol.EndpointRequestConsent || e == protocol.EndpointUpdateConsent)
 }
 
 // maxProblem bounds an error answer in octets.

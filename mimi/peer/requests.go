@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -133,5 +134,18 @@ func (c *Client) ConnectionPackage(ctx context.Context, user mimi.URI) ([]byte, 
 // that it arrived there, and nothing else.
 func (c *Client) ConnectionRequest(ctx context.Context, req *protocol.ConnectionRequest) error {
 	_, err := c.send(ctx, message{req.Target.Domain, protocol.EndpointConnectionRequest, "", nil, http.StatusAccepted}, req)
+	return err
+}
+
+// Consent delivers an entry about consent to the provider of its receiver. Nil says
+// that it arrived there, and nothing else. It fails with [protocol.ErrNoSuchUser] where
+// the provider says that it does not know the receiver, and with
+// [protocol.ErrNotOffered] where it does not deal with consent.
+func (c *Client) Consent(ctx context.Context, e *protocol.ConsentEntry) error {
+	to := e.Receiver()
+	_, err := c.send(ctx, message{to.Domain, e.Operation.Endpoint(), to.String(), nil, http.StatusCreated}, e)
+	if failed, ok := errors.AsType[*Error](err); ok && failed.Status == http.StatusNotFound && failed.Code != protocol.CodeUnknownEndpoint {
+		return protocol.ErrNoSuchUser
+	}
 	return err
 }

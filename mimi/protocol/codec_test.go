@@ -188,6 +188,11 @@ func TestDecodersRefuse(t *testing.T) {
 		{"reserved RatchetTreeRepresentation", "RatchetTreeOption/outOfBand", set(0, 0)},
 		{"unknown RatchetTreeRepresentation", "RatchetTreeOption/outOfBand", set(0, 5)},
 		{"unknown KeyMaterialUserCode", "KeyMaterialResponse/noConsent", set(1, 8)},
+		{"unknown ConsentOperation", "ConsentEntry/revoke", set(0, 4)},
+		{"KeyPackages of a revocation", "ConsentEntry/grant", set(0, 3)},
+		{"components that do not ascend", "ConsentEntry/grant with everything", func(b []byte) []byte {
+			return set(len(b)-2, 7)(b) // the id of the last component
+		}},
 		{"unknown presence octet of a frank", "SubmitMessageResponse/accepted", set(10, 2)},
 		{"reserved GroupInfoCode", "GroupInfoResponse/notAuthorized", last(0)},
 		{"unknown GroupInfoCode", "GroupInfoResponse/notAuthorized", last(4)},
@@ -230,6 +235,7 @@ func TestEncodersRefuse(t *testing.T) {
 	elsewhere.Token.Domain = protocoltest.Hub
 	noSuite := protocoltest.Anonymous()
 	noSuite.Requester.CipherSuites = nil
+	scope := protocoltest.Consent(protocol.ConsentRequest).ConsentScope
 	commit := protocoltest.Application()
 	commit.PrivateMessage.ContentType = mls.ContentCommit
 	for rule, m := range map[string]wire.Message{
@@ -245,6 +251,10 @@ func TestEncodersRefuse(t *testing.T) {
 		"a package fits the block":                       &protocol.ConnectionPackageResponse{Package: make([]byte, protocol.MaxConnectionPackage+1)},
 		"a GroupInfo is full or partial":                 &protocol.GroupInfoOption{},
 		"other codes MUST NOT populate the clients list": &protocol.KeyMaterialResponse{Status: protocol.KeyMaterialNoConsent, Clients: []protocol.ClientKeyMaterial{{Status: protocol.ClientExhausted, Client: protocoltest.Client}}},
+		"only a grant has KeyPackages":                   &protocol.ConsentEntry{Operation: protocol.ConsentRequest, ConsentScope: scope, KeyPackages: make([]mls.KeyPackage, 1)},
+		"nobody needs their own consent":                 &protocol.ConsentScope{Requester: protocoltest.User, Target: protocoltest.User},
+		"who consents is a user":                         &protocol.ConsentScope{Requester: protocoltest.User, Target: protocoltest.Client},
+		"a consent for a room names one":                 &protocol.ConsentScope{Requester: scope.Requester, Target: scope.Target, Room: protocoltest.User},
 		"a joining code has uses":                        &protocol.JoinCodeRegistration{Room: protocoltest.Room, CodeHash: make([]byte, 32), NotAfter: protocoltest.At},
 		"a time is set":                                  &protocol.UpdateRoomResponse{},
 	} {
@@ -294,5 +304,35 @@ func TestHubResultsSurviveTheWire(t *testing.T) {
 		if _, ok := protocol.UpdateResult(err); ok {
 			t.Errorf("%v must not be told to the peer as a result", err)
 		}
+	}
+}
+
+// TestConsentsAreOfOneSide: requests come from the requester's provider, and answers
+// from the target's.
+func TestConsentsAreOfOneSide(t *testing.T) {
+	for operation, endpoint := range map[protocol.ConsentOperation]protocol.Endpoint{
+		protocol.ConsentCancel: protocol.EndpointRequestConsent, protocol.ConsentRequest: protocol.EndpointRequestConsent,
+		protocol.ConsentGrant: protocol.EndpointUpdateConsent, protocol.ConsentRevoke: protocol.EndpointUpdateConsent,
+	} {
+		e := protocoltest.Consent(operation)
+		if operation.Endpoint() != endpoint || e.Sender() != protocoltest.User || e.Receiver().Domain != protocoltest.Hub {
+			t.Errorf("operation %d: to %s, from %s", operation, operation.Endpoint(), e.Sender())
+		}
+	}
+}
+
+// TestConsentScopeHasOneName: scopes that differ have different names.
+func TestConsentScopeHasOneName(t *testing.T) {
+	scope := protocoltest.Consent(protocol.ConsentRequest).ConsentScope
+	seen := map[[32]byte]protocol.ConsentScope{}
+	other, swapped := scope, scope
+	other.Room = protocoltest.Room
+	swapped.Requester, swapped.Target = scope.Target, scope.Requester
+	for _, s := range []protocol.ConsentScope{scope, other, swapped} {
+		ref, err := s.Ref()
+		if before, taken := seen[ref]; err != nil || taken {
+			t.Errorf("%v has the name of %v: %v", s, before, err)
+		}
+		seen[ref] = s
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 )
@@ -65,7 +66,7 @@ type Profile struct {
 
 // URL returns the URL of an endpoint with value in place of the variable, which
 // must be empty for an endpoint that has none. A provider that does not offer
-// the endpoint gives [ErrNoProfile] for those of the profile, and another error
+// the endpoint gives [ErrNoProfile] for those of the profile, and [ErrNotOffered]
 // for those of the draft.
 func (d *Directory) URL(e Endpoint, value string) (string, error) {
 	t, ok := d.Endpoints[e]
@@ -76,7 +77,14 @@ func (d *Directory) URL(e Endpoint, value string) (string, error) {
 		t, ok = d.Profile.Endpoints[e]
 	}
 	if !ok {
-		return "", fmt.Errorf("this provider does not offer %s", e)
+		return "", fmt.Errorf("%w: %s", ErrNotOffered, e)
+	}
+	if domain := e.rule().domain; domain != "" && t.variable == "{"+domain+"}" {
+		user, err := mimi.ParseURIKind(value, mimi.KindUser)
+		if err != nil {
+			return "", fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		value = user.Domain
 	}
 	return t.Expand(value), nil
 }

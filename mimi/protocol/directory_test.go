@@ -76,6 +76,36 @@ func TestDirectorySurvivesItsEncoding(t *testing.T) {
 	}
 }
 
+// TestDirectoryNamesConsentByUserOrDomain: the draft has the variable of these URLs by
+// two names, which stand for a user and for the user's domain.
+func TestDirectoryNamesConsentByUserOrDomain(t *testing.T) {
+	for template, want := range map[string]string{
+		"https://hub.example/c/{targetUser}":   "https://hub.example/c/mimi%3A%2F%2Flocal.example%2Fu%2F" + protocoltest.User.ID,
+		"https://hub.example/c/{targetDomain}": "https://hub.example/c/local.example",
+	} {
+		doc := document(t)
+		doc["requestConsent"] = template
+		delete(doc, "updateConsent")
+		d, err := protocol.ParseDirectory(encode(t, doc), domain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u, err := d.URL(protocol.EndpointRequestConsent, protocoltest.User.String()); err != nil || u != want {
+			t.Errorf("%s became %s, %v", template, u, err)
+		}
+		if _, err := d.URL(protocol.EndpointUpdateConsent, protocoltest.User.String()); !errors.Is(err, protocol.ErrNotOffered) {
+			t.Errorf("an endpoint that is not there: %v", err)
+		}
+	}
+	for _, bad := range []string{"https://hub.example/c/{requesterUser}", "https://hub.example/{targetUser}/{targetDomain}"} {
+		doc := document(t)
+		doc["requestConsent"] = bad
+		if _, err := protocol.ParseDirectory(encode(t, doc), domain); err == nil {
+			t.Errorf("%s is accepted", bad)
+		}
+	}
+}
+
 func TestDirectoryWithoutProfile(t *testing.T) {
 	for name, mgp := range map[string]any{
 		"no mgp":           nil,

@@ -15,7 +15,6 @@
 //
 // # What is left out
 //
-// requestConsent, updateConsent, identifierQuery, reportAbuse and proxyDownload
-// have their places in [Directory], so that a peer's document can be read, and no
+// identifierQuery, reportAbuse and proxyDownload have their places in [Directory], so that a peer's document can be read, and no
 // messages yet. SemiPrivateMessage is not known to mimi/mls, and refused.
 package protocol

@@ -34,6 +34,7 @@ const (
 type endpointRule struct {
 	endpoint Endpoint
 	variable string // the variable of its URL template, or ""
+	domain   string // another name that the draft has for it, which stands for a domain; or ""
 	profile  bool   // part of the "mgp" member
 	required bool   // must be in its object
 	request  int64  // most octets of a request body
@@ -45,21 +46,21 @@ type endpointRule struct {
 // entry of the identity-link table 0.1 KiB, a Welcome 0.2 KiB for each new
 // client, and notify carries batches.
 var endpointRules = []endpointRule{
-	{EndpointKeyMaterial, "targetUser", false, true, 64 << 10, 1 << 20},
-	{EndpointUpdate, "roomId", false, true, 8 << 20, 64 << 10},
-	{EndpointNotify, "roomId", false, true, 16 << 20, 0},
-	{EndpointSubmitMessage, "roomId", false, true, 1 << 20, 4 << 10},
-	{EndpointGroupInfo, "roomId", false, true, 64 << 10, 16 << 20},
-	{EndpointRequestConsent, "targetUser", false, false, 64 << 10, 0},
-	{EndpointUpdateConsent, "requesterUser", false, false, 1 << 20, 0},
-	{EndpointIdentifierQuery, "domain", false, false, 64 << 10, 1 << 20},
-	{EndpointReportAbuse, "roomId", false, false, 8 << 20, 0},
-	{EndpointProxyDownload, "downloadUrl", false, false, 0, 0},
+	{EndpointKeyMaterial, "targetUser", "", false, true, 64 << 10, 1 << 20},
+	{EndpointUpdate, "roomId", "", false, true, 8 << 20, 64 << 10},
+	{EndpointNotify, "roomId", "", false, true, 16 << 20, 0},
+	{EndpointSubmitMessage, "roomId", "", false, true, 1 << 20, 4 << 10},
+	{EndpointGroupInfo, "roomId", "", false, true, 64 << 10, 16 << 20},
+	{EndpointRequestConsent, "targetUser", "targetDomain", false, false, 64 << 10, 0},
+	{EndpointUpdateConsent, "requesterUser", "requesterDomain", false, false, 1 << 20, 0},
+	{EndpointIdentifierQuery, "domain", "", false, false, 64 << 10, 1 << 20},
+	{EndpointReportAbuse, "roomId", "", false, false, 8 << 20, 0},
+	{EndpointProxyDownload, "downloadUrl", "", false, false, 0, 0},
 
-	{EndpointConnectionPackage, "", true, true, 1 << 10, ConnectionPackageSize},
-	{EndpointConnectionRequest, "", true, true, 32 << 10, 0},
-	{EndpointKeyMaterialAnonymous, "", true, true, 64 << 10, 1 << 20},
-	{EndpointJoinCode, "", true, true, 128 << 10, 0},
+	{EndpointConnectionPackage, "", "", true, true, 1 << 10, ConnectionPackageSize},
+	{EndpointConnectionRequest, "", "", true, true, 32 << 10, 0},
+	{EndpointKeyMaterialAnonymous, "", "", true, true, 64 << 10, 1 << 20},
+	{EndpointJoinCode, "", "", true, true, 128 << 10, 0},
 }
 
 func (e Endpoint) rule() endpointRule {
@@ -102,7 +103,8 @@ type Template struct {
 
 // ParseTemplate checks the URL of endpoint e in the directory document of domain:
 // https, the host equal to domain (the port is free), no user information, query
-// or fragment, and in the path exactly the variable that the endpoint has.
+// or fragment, and in the path exactly the variable that the endpoint has. Those about
+// consent have it by two names in the draft: for a user, and for the user's domain.
 func ParseTemplate(e Endpoint, s, domain string) (Template, error) {
 	refuse := func(why string) (Template, error) {
 		return Template{}, fmt.Errorf("URL of %s: %s", e, why)
@@ -117,8 +119,11 @@ func ParseTemplate(e Endpoint, s, domain string) (Template, error) {
 	}
 	t := Template{before: s}
 	if name := e.Variable(); name != "" {
-		var ok bool
 		t.variable = "{" + name + "}"
+		if domain := e.rule().domain; domain != "" && strings.Contains(s, "{"+domain+"}") {
+			t.variable = "{" + domain + "}"
+		}
+		var ok bool
 		if t.before, t.after, ok = strings.Cut(s, t.variable); !ok {
 			return refuse(t.variable + " is missing")
 		}

@@ -16,6 +16,12 @@ var (
 	// ErrNoProfile reports a provider that does not speak the minimal-metadata
 	// profile; only plain rooms are possible with it.
 	ErrNoProfile = errors.New("this provider does not offer minimal-metadata rooms")
+	// ErrNotOffered reports a provider that does not serve an endpoint which the draft
+	// leaves to it.
+	ErrNotOffered = errors.New("this provider does not offer this")
+	// ErrNoSuchUser reports a user whom the provider does not know, or does not want to
+	// admit knowing.
+	ErrNoSuchUser = errors.New("the provider does not know this person")
 )
 
 // ReasonRemovalPending is the Reason of the [*NotAllowedError] for an Add or an

@@ -194,6 +194,7 @@ var codes = []coded{
 	{keymaterial.ErrNoRegistration, "upload-unregistered"},
 	{keymaterial.ErrUpload, "upload-form"},
 	{protocol.ErrNoSuchRoom, "no-such-room"},
+	{protocol.ErrNoSuchUser, "no-such-user"},
 	{suite.ErrUnsupported, "cipher-suite"},
 	{suite.ErrSignature, "signature"},
 	{suite.ErrDecrypt, "ciphertext"},

@@ -101,7 +101,7 @@ var ours = map[string]bool{
 	"mmr.ErrStored":            true,
 	"connection.ErrNoPackage":  true,
 	"keymaterial.ErrExhausted": true, "keymaterial.ErrNoPrivate": true, "keymaterial.ErrUnknownToken": true,
-	"protocol.ErrNoProfile": true,
+	"protocol.ErrNoProfile": true, "protocol.ErrNotOffered": true,
 }
 
 // Every exported error of the profile's packages has a code: in the table, or

@@ -62,7 +62,7 @@ func Ciphertext(n int) suite.HPKECiphertext {
 // Samples returns one sample of every form of every message.
 func Samples() []Sample {
 	var all []Sample
-	for _, part := range [][]Sample{updates(), messages(), fanouts(), groupInfos(), keyMaterials(), connections(), parts()} {
+	for _, part := range [][]Sample{updates(), messages(), fanouts(), groupInfos(), keyMaterials(), consents(), connections(), parts()} {
 		all = append(all, part...)
 	}
 	return all
@@ -260,11 +260,43 @@ func Anonymous() protocol.AnonymousKeyMaterialRequest {
 	}
 }
 
-func keyMaterials() []Sample {
+func keyPackage() mls.KeyPackage {
 	pkg := mls.KeyPackage{
 		Version: mls.MLS10, CipherSuite: suite.X25519AES128, InitKey: noise("init", 32), LeafNode: leafNode(), Signature: noise("package", 64),
 	}
 	pkg.LeafNode.Source, pkg.LeafNode.NotAfter = mls.LeafNodeSourceKeyPackage, 1<<32
+	return pkg
+}
+
+// Consent is an entry about a user of [Hub] and the one in the samples.
+func Consent(operation protocol.ConsentOperation) protocol.ConsentEntry {
+	e := protocol.ConsentEntry{Operation: operation, ConsentScope: protocol.ConsentScope{
+		Requester: User, Target: mimi.URI{Domain: Hub, Kind: mimi.KindUser, ID: "cathy"},
+	}}
+	if operation.Endpoint() == protocol.EndpointUpdateConsent {
+		e.Requester, e.Target = e.Target, e.Requester
+	}
+	return e
+}
+
+func consents() []Sample {
+	request, grant := Consent(protocol.ConsentRequest), Consent(protocol.ConsentGrant)
+	request.Room = Room
+	grant.KeyPackages = []mls.KeyPackage{keyPackage(), keyPackage()}
+	grant.Extensions = mls.AppDataDictionary{{ID: 7, Data: noise("extension", 9)}, {ID: 9}}
+	return []Sample{
+		sample("ConsentEntry/cancel", Consent(protocol.ConsentCancel)),
+		sample("ConsentEntry/request", Consent(protocol.ConsentRequest)),
+		sample("ConsentEntry/request for a room", request),
+		sample("ConsentEntry/grant", Consent(protocol.ConsentGrant)),
+		sample("ConsentEntry/grant with everything", grant),
+		sample("ConsentEntry/revoke", Consent(protocol.ConsentRevoke)),
+		sample("ConsentScope", request.ConsentScope),
+	}
+}
+
+func keyMaterials() []Sample {
+	pkg := keyPackage()
 	capabilities := pkg.LeafNode.Capabilities
 	return []Sample{
 		sample("KeyMaterialRequest/room", protocol.KeyMaterialRequest{

@@ -103,6 +103,20 @@ CREATE TABLE mimi_request (
 );
 CREATE INDEX mimi_request_account_idx ON mimi_request (account, received, ref);
 
+-- Who may add whom to plain rooms, and who wants to, beside those who are connected.
+CREATE TABLE mimi_consent (
+	ref     bytea    NOT NULL PRIMARY KEY,
+	account TEXT     NOT NULL REFERENCES mimi_account (user_uri) ON DELETE CASCADE,
+	peer    TEXT     NOT NULL,
+	room    TEXT     NOT NULL,
+	side    SMALLINT NOT NULL,
+	state   SMALLINT NOT NULL,
+	changed BIGINT   NOT NULL,
+	untold  BOOLEAN  NOT NULL
+);
+CREATE INDEX mimi_consent_account_idx ON mimi_consent (account, changed, ref);
+CREATE INDEX mimi_consent_waiting_idx ON mimi_consent (account, changed, ref) WHERE untold;
+
 -- The rooms that local users are, or were, in.
 CREATE TABLE mimi_room (
 	room     TEXT     NOT NULL PRIMARY KEY,

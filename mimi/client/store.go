@@ -30,6 +30,7 @@ type Store interface {
 	Closures
 	Contacts
 	Requests
+	Consents
 	Rooms
 	Leaves
 	Members
@@ -72,7 +73,7 @@ type Accounts interface {
 	// CountActive counts the accounts that were active at or after a time.
 	CountActive(ctx context.Context, since time.Time) (int, error)
 	// DeleteAccount deletes the account of that user with its contacts, requests,
-	// leaves, former pseudonyms and outgoing messages. It does nothing if there is none.
+	// consents, leaves, former pseudonyms and outgoing messages. It does nothing if there is none.
 	DeleteAccount(ctx context.Context, user mimi.URI) error
 }
 
@@ -173,6 +174,10 @@ type Request struct {
 	Received time.Time
 	// Secret is the opened SignedConnectionRequest.
 	Secret []byte
+
+	// Plain is set by [Client.Requests] and not stored: Peer asks for consent to add the
+	// account to plain rooms, not for a connection.
+	Plain bool
 }
 
 // Requests keeps incoming connection requests until they are decided.
@@ -185,6 +190,65 @@ type Requests interface {
 	Requests(ctx context.Context, account mimi.URI) ([]*Request, error)
 	// DeleteRequest does nothing if there is no such request.
 	DeleteRequest(ctx context.Context, ref [32]byte) error
+}
+
+// A ConsentSide says whose KeyPackages a [Consent] is about.
+type ConsentSide uint8
+
+// The sides of a consent.
+const (
+	// ConsentOfAccount: Peer wants to fetch KeyPackages of Account.
+	ConsentOfAccount ConsentSide = iota + 1
+	// ConsentOfPeer: Account wants to fetch KeyPackages of Peer.
+	ConsentOfPeer
+)
+
+// A ConsentState says how far a consent has come.
+type ConsentState uint8
+
+// The states of a consent.
+const (
+	// ConsentAsked: there is a request that is not answered.
+	ConsentAsked ConsentState = iota + 1
+	// ConsentGranted: KeyPackages may be fetched.
+	ConsentGranted
+	// ConsentDeclined: the account has declined, and is not asked again for a while.
+	ConsentDeclined
+	// ConsentEnded: the account has taken back its request, or its consent. Once the
+	// peer's provider is told, it is forgotten.
+	ConsentEnded
+)
+
+// A Consent is what an account and a person of another provider have agreed about
+// plain rooms without being connected (docs/mmr-profile.md, section 11, "Consent").
+type Consent struct {
+	// Ref is that of its protocol.ConsentScope.
+	Ref     [32]byte
+	Account mimi.URI
+	Peer    mimi.URI
+	// Room that it is about; zero for any.
+	Room  mimi.URI
+	Side  ConsentSide
+	State ConsentState
+	// Changed is when it came to this state.
+	Changed time.Time
+	// Untold says that the peer's provider is yet to be told of the state.
+	Untold bool
+}
+
+// Consents keeps who has asked whom for consent, and who has given it.
+type Consents interface {
+	// PutConsent inserts or replaces the consent with that Ref.
+	PutConsent(ctx context.Context, consent *Consent) error
+	// Consent fails with [ErrNotFound].
+	Consent(ctx context.Context, ref [32]byte) (*Consent, error)
+	// Consents returns those of an account, in the order of their changes.
+	Consents(ctx context.Context, account mimi.URI) ([]*Consent, error)
+	// UntoldConsents returns the untold ones of all accounts, in the order of their
+	// accounts.
+	UntoldConsents(ctx context.Context) ([]*Consent, error)
+	// DeleteConsent does nothing if there is no such consent.
+	DeleteConsent(ctx context.Context, ref [32]byte) error
 }
 
 // A RoomKind says what a room is for.

@@ -22,6 +22,7 @@ func Client(t *testing.T, open func(*testing.T) client.Store) {
 		"Closures":         closuresSuite,
 		"Contacts":         contactsSuite,
 		"Requests":         requestsSuite,
+		"Consents":         consentsSuite,
 		"Rooms":            roomsSuite,
 		"Leaves":           leavesSuite,
 		"Members":          membersSuite,
@@ -278,6 +279,7 @@ func everything(t *testing.T, s client.Store) func(ctx context.Context) error {
 				return s.PutContact(ctx, &client.Contact{ID: "1", Account: user("carol"), Peer: user("bob")})
 			},
 			func() error { return s.PutRequest(ctx, &client.Request{Ref: request(1), Account: user("carol")}) },
+			func() error { return s.PutConsent(ctx, &client.Consent{Ref: request(1), Account: user("carol")}) },
 			func() error { return s.PutRoom(ctx, &client.Room{URI: room("3")}) },
 			func() error { return s.PutRows(ctx, room("3"), []mls.Row{{Key: "a", Value: []byte{1}, Secret: true}}) },
 			func() error { return s.PutLeaf(ctx, &client.Leaf{Room: room("3"), Account: user("carol")}) },
@@ -317,6 +319,8 @@ func wantEverything(ctx context.Context, t *testing.T, s client.Store, want int)
 	count("contacts", len(contacts), err)
 	requests, err := s.Requests(ctx, user("carol"))
 	count("requests", len(requests), err)
+	consents, err := s.Consents(ctx, user("carol"))
+	count("consents", len(consents), err)
 	rooms, err := s.Rooms(ctx)
 	count("rooms", len(rooms), err)
 	rows, err := s.Rows(ctx, room("3"))

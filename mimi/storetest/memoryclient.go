@@ -38,6 +38,7 @@ type clientState struct {
 	closures table[mimi.URI, client.Closure]
 	contacts table[string, client.Contact]
 	requests table[[32]byte, client.Request]
+	consents table[[32]byte, client.Consent]
 	rooms    table[mimi.URI, client.Room]
 	rows     table[rowKey, roomRow]
 	leaves   table[leafKey, client.Leaf]
@@ -82,6 +83,7 @@ func (s *clientState) disown() {
 	s.closures.disown()
 	s.contacts.disown()
 	s.requests.disown()
+	s.consents.disown()
 	s.rooms.disown()
 	s.rows.disown()
 	s.leaves.disown()

@@ -18,6 +18,7 @@ func (c *ClientStore) DeleteAccount(ctx context.Context, user mimi.URI) error {
 		s.active.delete(func(key mimi.URI, _ int64) bool { return key == user })
 		s.contacts.delete(func(_ string, o client.Contact) bool { return o.Account == user })
 		s.requests.delete(func(_ [32]byte, o client.Request) bool { return o.Account == user })
+		s.consents.delete(func(_ [32]byte, o client.Consent) bool { return o.Account == user })
 		s.leaves.delete(func(_ leafKey, o client.Leaf) bool { return o.Account == user })
 		s.former.delete(func(_ formerKey, o client.FormerPseudonym) bool { return o.Account == user })
 		s.outbox.delete(func(_ outKey, o client.Outgoing) bool { return o.Account == user })

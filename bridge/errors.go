@@ -179,6 +179,9 @@ func (e explanation) response() error {
 	}).WithInternalError(e.cause)
 }
 
+// lostAlone is what is said in place of [client.ReasonLost] where nobody is asked for help.
+const lostAlone = "The gateway lost track of this room, and nobody in it whom it could ask for help is connected with you. Nothing that is written here arrives, in either direction. Ask a member in another way for a link (`link` in the room), and say `join <link>` to me. Or an administrator removes you and adds you again."
+
 // reasons has a sentence and a next step for each reason of an event.
 var reasons = map[client.Reason]string{
 	client.ReasonWrongPerson:     "Somebody else answered your request to %s, and was removed. Ask them in another way what happened, then send `start-chat` again.",

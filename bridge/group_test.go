@@ -357,6 +357,17 @@ func TestAlertsOfReuse(t *testing.T) {
 	}
 }
 
+// TestLostRoomIsTold: who has lost a room hears in it whether anybody is asked for help,
+// and what to do otherwise.
+func TestLostRoomIsTold(t *testing.T) {
+	w := newWorld(t, options{})
+	room, _, portal := w.group()
+	w.deliver(&client.Event{Kind: client.EventAlert, Room: room, Reason: client.ReasonLost, Count: 2})
+	answer(t, w.mx, portal, "lost track of this room, and asks your contacts", "`join <link>`")
+	w.deliver(&client.Event{Kind: client.EventAlert, Room: room, Reason: client.ReasonLost})
+	answer(t, w.mx, portal, "nobody in it whom it could ask", "Ask a member", "`join <link>`")
+}
+
 func TestCreateGroup(t *testing.T) {
 	w := newWorld(t, options{puppets: true})
 	account, alice := w.account("alice")

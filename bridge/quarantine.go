@@ -122,6 +122,8 @@ func alertText(e *client.Event) string {
 	switch {
 	case e.Reason == client.ReasonQuarantine && e.Actor.User.IsZero():
 		return fmt.Sprintf("In this room %s. Nothing is sent to it until they are removed, or you say `%s`.", notVerified(max(1, e.Count)), commandSendAnyway)
+	case e.Reason == client.ReasonLost && e.Count == 0:
+		return lostAlone
 	case e.Reason == client.ReasonRemoveUnverified:
 		who := "one of its administrators"
 		if !e.Actor.User.IsZero() {

@@ -129,7 +129,8 @@ const (
 	// messages may be missing.
 	ReasonResync Reason = "resync"
 	// ReasonLost: the gateway lost track of the room and cannot come back by
-	// itself. A member has to add the person again.
+	// itself. A contact or a link helps, or somebody who adds the person again.
+	// Count contacts are asked for help.
 	ReasonLost Reason = "lost"
 	// ReasonPoisoned: a member's commit was invalid for everybody.
 	ReasonPoisoned Reason = "poisoned"

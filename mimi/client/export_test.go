@@ -2,9 +2,11 @@ package client
 
 import (
 	"context"
+	"slices"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
+	"github.com/mimi-gateway/mimi-gateway/mimi/content"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
@@ -64,17 +66,52 @@ func (c *Client) ProposeRole(ctx context.Context, account, uri, user mimi.URI, r
 		if err != nil {
 			return err
 		}
-		message, _, err := r.group.Propose(ctx, mls.LeafIndex(own.Index), &mls.AppDataUpdate{
-			Component: mls.ComponentID(update.ID), Operation: mls.AppDataUpdateUpdate, Update: update.Data,
-		}, mls.AuthenticatedData{})
+		return c.proposeUpdate(ctx, r, own, update)
+	})
+}
+
+// HelpMessage returns what a contact is answered who has lost a room.
+func (c *Client) HelpMessage(ctx context.Context, uri mimi.URI) (message content.Message, err error) {
+	err = c.withRoom(ctx, uri, func(r *room) error {
+		message, err = c.helpMessage(r)
+		return err
+	})
+	return message, err
+}
+
+// ProposeNoAdding sends a change of the roles by itself, after which nobody may add
+// anybody.
+func (c *Client) ProposeNoAdding(ctx context.Context, account, uri mimi.URI) error {
+	return c.withRoom(ctx, uri, func(r *room) error {
+		own, err := r.speaker(account)
 		if err != nil {
 			return err
 		}
-		if _, err := c.cfg.Hub.Update(ctx, uri, &protocol.UpdateRequest{ProposalOrCommit: mls.MLSMessage{PublicMessage: message}}); err != nil {
+		roles := rules.Cooperative().Roles
+		for i, role := range roles.Roles {
+			roles.Roles[i].Capabilities = slices.DeleteFunc(slices.Clone(role.Capabilities), func(may rules.Capability) bool {
+				return may == rules.CanAddParticipant
+			})
+		}
+		data, err := wire.Marshal(&roles)
+		if err != nil {
 			return err
 		}
-		return c.saveNow(ctx, r)
+		return c.proposeUpdate(ctx, r, own, rules.UpdateComponent{ID: rules.ComponentRolesList, Data: data})
 	})
+}
+
+func (c *Client) proposeUpdate(ctx context.Context, r *room, own *Leaf, update rules.UpdateComponent) error {
+	message, _, err := r.group.Propose(ctx, mls.LeafIndex(own.Index), &mls.AppDataUpdate{
+		Component: mls.ComponentID(update.ID), Operation: mls.AppDataUpdateUpdate, Update: update.Data,
+	}, mls.AuthenticatedData{})
+	if err != nil {
+		return err
+	}
+	if _, err := c.cfg.Hub.Update(ctx, r.uri(), &protocol.UpdateRequest{ProposalOrCommit: mls.MLSMessage{PublicMessage: message}}); err != nil {
+		return err
+	}
+	return c.saveNow(ctx, r)
 }
 
 // InviteBadly adds somebody to a room with an entry that nobody can open.

@@ -12,17 +12,15 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/content"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
-	rules "github.com/mimi-gateway/mimi-gateway/mimi/room"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
 )
 
 const (
-	// helpPeriod is how often a contact is given a link to a lost room, and the
+	// helpPeriod is how often a contact is given the keys of a lost room, and the
 	// shortest time between two requests for one.
 	helpPeriod = time.Minute
 	// maxHelpPeriod is the longest time between two requests.
 	maxHelpPeriod = 6 * time.Hour
-	// helpLife is how long a link lives that is given to a contact.
-	helpLife = 10 * time.Minute
 )
 
 // A helper is a contact of an account, in their connection room, of whom one helps the
@@ -31,13 +29,13 @@ type helper struct {
 	account, peer, direct mimi.URI
 }
 
-// A helping is a contact for whom a link to a room is made at the moment.
+// A helping is a contact who is given the keys of a room at the moment.
 type helping struct {
 	helper
 	lost mimi.URI
 }
 
-// askForHelp asks contacts for a join link to a room, if it is lost, and plans to do
+// askForHelp asks contacts for the keys of a room, if it is lost, and plans to do
 // so again, as long as it is lost, each time after twice as long
 // (docs/mmr-profile.md, section 8).
 func (c *Client) askForHelp(ctx context.Context, uri mimi.URI) {
@@ -136,9 +134,9 @@ func (c *Client) askedForHelp(ctx context.Context, r *room, member *Member, mess
 	return nil
 }
 
-// help gives a contact a link to a room in which both are, if the contact could make
-// one itself: nobody gets a right by it. The link is for one use and a short time, and
-// is not among those that the account has made.
+// help gives a contact the keys of a room in which both are: a link with its bundle. No
+// hub knows the code of the link, so it lets nobody in, and serves who has a leaf in the
+// room: neither side needs a right for it.
 func (c *Client) help(ctx context.Context, h helper, lost mimi.URI) {
 	key := helping{h, lost}
 	if _, busy := c.helping.LoadOrStore(key, true); busy {
@@ -149,38 +147,55 @@ func (c *Client) help(ctx context.Context, h helper, lost mimi.URI) {
 	if _, err := c.cfg.Store.Outgoing(ctx, h.direct, source); !errors.Is(err, ErrNotFound) {
 		return // it has been given one just now
 	}
-	var link *Link
+	var message content.Message
 	err := c.attempt(ctx, lost, h.account, func(r *room, own *Leaf) (err error) {
-		if r.lost != nil || r.hidden(mls.LeafIndex(own.Index)) || !r.mayHelp(h.peer) {
+		if r.plain() || r.lost != nil || r.hidden(mls.LeafIndex(own.Index)) || !r.shows(h.peer) {
 			return ErrDenied
 		}
-		link, err = c.offerLink(ctx, r, own, LinkOptions{Uses: 1, Lifetime: helpLife})
+		if len(mmr.Leaving(r.proposed())) > 0 {
+			return &errAgain{removal: true} // what is true now is not true for long
+		}
+		message, err = c.helpMessage(r)
 		return err
 	})
 	if err == nil {
-		var message content.Message
-		if message, err = content.LinkMessage(link.Text()); err == nil {
-			_, err = c.Send(ctx, h.account, h.direct, source, message)
-		}
+		_, err = c.Send(ctx, h.account, h.direct, source, message)
 	}
 	if err != nil && !errors.Is(err, ErrQueued) && ctx.Err() == nil {
 		c.cfg.Log.DebugContext(ctx, "did not help a contact into a room", "room", lost, "err", err)
 	}
 }
 
-// mayHelp reports whether a person has a leaf in the room that shows who it is, and
-// may add participants.
-func (r *room) mayHelp(user mimi.URI) bool {
-	m, ok := r.memberOf(user)
-	if !ok || m.User != user || r.hidden(mls.LeafIndex(m.Index)) || r.quarantined[mls.LeafIndex(m.Index)] != nil {
-		return false
+// helpMessage puts the live keys of a room into a link that no hub knows.
+func (c *Client) helpMessage(r *room) (content.Message, error) {
+	live, err := r.ring.Live(r.public().Table(), r.public().Metadata())
+	if err != nil {
+		return content.Message{}, err
 	}
-	return r.public().State().Holds(m.UserPseudonym, rules.CanAddParticipant)
+	link, err := identity.NewJoinLink(r.uri(), c.cfg.Random)
+	if err != nil {
+		return content.Message{}, err
+	}
+	bundle, err := link.Seal(r.suite, live, c.cfg.Random)
+	if err != nil {
+		return content.Message{}, err
+	}
+	encoded, err := mls.Marshal(bundle)
+	if err != nil {
+		return content.Message{}, err
+	}
+	return content.LinkMessage(link.Text(), encoded)
+}
+
+// shows reports whether a person has a leaf in the room that shows who it is.
+func (r *room) shows(user mimi.URI) bool {
+	m, ok := r.memberOf(user)
+	return ok && m.User == user && !r.hidden(mls.LeafIndex(m.Index)) && r.quarantined[mls.LeafIndex(m.Index)] == nil
 }
 
 // helped takes in a link that a contact has sent.
 func (c *Client) helped(ctx context.Context, r *room, member *Member, message content.Message, t *told) error {
-	text, err := content.DecodeLink(message)
+	text, bundle, err := content.DecodeLink(message)
 	if err != nil {
 		c.refused(ctx, "dropped a malformed join link", err, "room", r.uri())
 		return nil
@@ -193,13 +208,13 @@ func (c *Client) helped(ctx context.Context, r *room, member *Member, message co
 		return err
 	}
 	h := helper{account, member.User, r.uri()}
-	t.then(func(ctx context.Context) { c.useHelp(ctx, h, text) })
+	t.then(func(ctx context.Context) { c.useHelp(ctx, h, text, bundle) })
 	return nil
 }
 
 // useHelp joins a room anew with a link that a contact was asked for. A link to a room
 // that is not lost, or from a contact who was not asked, does nothing.
-func (c *Client) useHelp(ctx context.Context, h helper, text string) {
+func (c *Client) useHelp(ctx context.Context, h helper, text string, bundle []byte) {
 	link, err := identity.ParseJoinLink(strings.TrimSpace(text))
 	if err != nil {
 		return
@@ -212,7 +227,7 @@ func (c *Client) useHelp(ctx context.Context, h helper, text string) {
 	if err != nil || !asked {
 		return
 	}
-	if err := c.resyncBy(ctx, &link); err != nil && ctx.Err() == nil {
+	if err := c.resyncBy(ctx, &rescue{link, bundle}); err != nil && ctx.Err() == nil {
 		c.cfg.Log.InfoContext(ctx, "a contact's join link did not help", "room", link.Room, "err", err)
 	}
 }

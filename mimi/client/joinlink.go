@@ -56,7 +56,7 @@ func (c *Client) JoinLink(ctx context.Context, account mimi.URI, text string, op
 		case errors.Is(err, errInvited):
 			return link.Room, c.Join(ctx, account, link.Room)
 		case errors.Is(err, errLostMember):
-			if err := c.resyncBy(ctx, &link); err != nil {
+			if err := c.resyncBy(ctx, &rescue{JoinLink: link}); err != nil {
 				return link.Room, err
 			}
 			join.resynced = true

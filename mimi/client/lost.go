@@ -92,7 +92,7 @@ func (c *Client) loses(ctx context.Context, r *room) error {
 		if err := c.cfg.Store.PutRows(ctx, r.uri(), []mls.Row{row}); err != nil {
 			return err
 		}
-		return c.tell(ctx, &t, &Event{Kind: EventAlert, Time: c.cfg.Clock.Now(), Room: r.uri(), Reason: ReasonLost})
+		return c.tell(ctx, &t, &Event{Kind: EventAlert, Time: c.cfg.Clock.Now(), Room: r.uri(), Reason: ReasonLost, Count: len(helpers)})
 	})
 	if err == nil {
 		c.finish(&t)
@@ -111,17 +111,29 @@ func (c *Client) found(ctx context.Context, r *room) error {
 	return c.saveNow(ctx, r)
 }
 
+// A rescue is a join link that helps back into a lost room. Its bundle is that of the
+// message in which a contact has sent it, or nil: then the hub has it.
+type rescue struct {
+	identity.JoinLink
+	bundle []byte
+}
+
 // resyncBy joins a lost room anew with the keys of a join link to it. It fails with
 // [ErrLinkDead], [ErrLinkForm] and [ErrLinkRemoval] as [Client.JoinLink] does. If
 // nobody here is in the room any more, they are told, and that is no error.
-func (c *Client) resyncBy(ctx context.Context, link *identity.JoinLink) error {
+func (c *Client) resyncBy(ctx context.Context, link *rescue) error {
 	err := c.resyncWith(ctx, link.Room, link)
 	return ignore(err, ErrNotMember)
 }
 
-// linkKeys asks the hub for the room and the bundle of a link, in the name of the
-// first leaf that is replaced, and gives the room the keys that are in it.
-func (c *Client) linkKeys(ctx context.Context, r *room, link *identity.JoinLink) (*protocol.GroupInfoRatchetTreeTBE, error) {
+// linkKeys gives the room, which the hub shows as info, the keys of a link. If the link
+// came without its bundle, it asks the hub for room and bundle, in the name of the first
+// leaf that is replaced.
+func (c *Client) linkKeys(ctx context.Context, r *room, link *rescue, info *protocol.GroupInfoRatchetTreeTBE) (*protocol.GroupInfoRatchetTreeTBE, error) {
+	if link.bundle != nil {
+		info.LinkBundle = link.bundle
+		return info, r.setLinkRing(&link.JoinLink, info)
+	}
 	info, err := c.formerInfoBy(ctx, r, r.formerLeaves()[0], link.Code)
 	if err != nil {
 		return nil, err
@@ -129,7 +141,7 @@ func (c *Client) linkKeys(ctx context.Context, r *room, link *identity.JoinLink)
 	if len(info.LinkBundle) == 0 { // the hub shows the room to a member whatever the code is
 		return nil, fmt.Errorf("%w: it has no bundle", ErrLinkDead)
 	}
-	return info, r.setLinkRing(link, info)
+	return info, r.setLinkRing(&link.JoinLink, info)
 }
 
 // linkFailed reports whether a room could not be joined anew because of the link that

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -12,12 +13,16 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 )
 
-// lost waits until a gateway says that it has lost the group.
+// lost waits until a gateway says that it has lost the group, and whether it asks
+// contacts there.
 func (c *couple) lost(g *gateway) {
 	c.t.Helper()
-	g.await("lost", 0, func(e *client.Event) bool {
+	e, _ := g.await("lost", 0, func(e *client.Event) bool {
 		return e.Kind == client.EventAlert && e.Room == c.group && e.Reason == client.ReasonLost
 	})
+	if asks := e.Count > 0; asks != (g.limits.Helpers >= 0) {
+		c.t.Errorf("%s: it is said that %d contacts are asked", g.domain, e.Count)
+	}
 }
 
 // shut makes Bob's gateway lose the group for good: the removal of somebody else, and
@@ -375,36 +380,72 @@ func (c *couple) ask(from, direct, lost mimi.URI, source string) {
 	}
 }
 
-// TestHelpIsForMembers: a link is given to contacts who are in the room and could make
-// one, once in a while, and to nobody who asks in another room.
+// TestHelpNeedsNoRight: who may not let anybody in gets and gives the keys of a lost room
+// all the same: they let nobody in.
+func TestHelpNeedsNoRight(t *testing.T) {
+	c := quietCouple(t, "c.example")
+	carol := c.third()
+	if err := c.a.client.ProposeNoAdding(t.Context(), c.alice, c.group); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.a.client.Rename(t.Context(), c.alice, c.group, "Among ourselves"); err != nil {
+		t.Fatal(err)
+	}
+	for account, g := range map[mimi.URI]*gateway{c.alice: c.a, c.bob: c.b} {
+		c.until("other rules", func() bool {
+			_, err := g.client.MakeLink(t.Context(), account, c.group, client.LinkOptions{})
+			return errors.Is(err, client.ErrDenied)
+		})
+	}
+	defer c.driveClock()()
+	c.shut(carol)
+	c.b.backFrom(c.group)
+	c.say(c.bob, c.group, "back again", "a.example")
+	c.say(c.alice, c.group, "welcome back", "b.example")
+	c.members(c.group, c.alice, c.bob)
+}
+
+// TestHelpIsForMembers: an answer is given to contacts who are in the room, once in a while, and to nobody who asks in another room.
 func TestHelpIsForMembers(t *testing.T) {
 	c := quietCouple(t, "c.example")
 	carol := c.gateways["c.example"].person("carol", "")
 	outside := c.connect(c.alice, carol)
-	answers := func() (n int) {
-		c.a.set(func(g *gateway) { n = g.codes })
+	// Answers are named after the minute: in each there is one for each of them at most.
+	first := c.clock.Now().UnixNano() / int64(time.Minute)
+	answers := func(room mimi.URI) (n int) {
+		for minute := first; minute <= c.clock.Now().UnixNano()/int64(time.Minute); minute++ {
+			if _, err := c.a.stores.Client.Outgoing(t.Context(), room, fmt.Sprintf("link/%s/%d", c.group.ID, minute)); err == nil {
+				n++
+			}
+		}
 		return n
 	}
-	before := answers()
+	var codes int
+	c.a.set(func(g *gateway) { codes = g.codes })
 	c.ask(carol, outside, c.group, "$outside")
 	c.ask(c.bob, c.group, c.group, "$in the room")
 	c.ask(c.bob, c.direct, c.direct, "$direct")
 	c.say(carol, outside, "and", "a.example")
 	c.say(c.bob, c.group, "and", "a.example")
 	c.ask(c.bob, c.direct, c.group, "$1st")
-	c.until("an answer", func() bool { return answers() > before })
+	c.until("an answer", func() bool { return answers(c.direct) > 0 })
 	c.say(c.alice, c.direct, "that was the link", "b.example")
 	for _, source := range []string{"$2nd", "$3rd"} {
 		c.ask(c.bob, c.direct, c.group, source)
 		c.say(c.bob, c.direct, "and another", "a.example")
 		c.say(c.alice, c.direct, "no", "b.example")
 	}
-	if n := answers() - before; n != 1 {
-		t.Errorf("%d links were given, want one", n)
+	if direct, others := answers(c.direct), answers(outside)+answers(c.group); direct != 1 || others != 0 {
+		t.Errorf("%d answers, and %d to strangers, want one", direct, others)
 	}
+	c.a.set(func(g *gateway) {
+		if g.codes != codes {
+			t.Errorf("hubs were told of %d codes", g.codes-codes)
+		}
+	})
 	c.clock.Advance(time.Minute)
 	c.ask(c.bob, c.direct, c.group, "$later")
-	c.until("an answer a minute later", func() bool { return answers() > before+1 })
+	c.until("an answer a minute later", func() bool { return answers(c.direct) > 1 })
 }
 
 // TestLinksOfThoseWhoWereNotAskedDoNothing: a link that a contact sends by itself is not
@@ -415,7 +456,7 @@ func TestLinksOfThoseWhoWereNotAskedDoNothing(t *testing.T) {
 	c.alone(c.b)
 	defer c.driveClock()()
 	c.shut(carol)
-	message, err := content.LinkMessage(c.link(c.alice).Text())
+	message, err := c.a.client.HelpMessage(t.Context(), c.group)
 	if err != nil {
 		t.Fatal(err)
 	}

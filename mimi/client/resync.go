@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
-	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/internal/cache"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
@@ -127,7 +126,7 @@ func (c *Client) resync(ctx context.Context, uri mimi.URI) error {
 
 // resyncWith is resync with the keys of a join link, or with nil with those that are
 // here.
-func (c *Client) resyncWith(ctx context.Context, uri mimi.URI, link *identity.JoinLink) error {
+func (c *Client) resyncWith(ctx context.Context, uri mimi.URI, link *rescue) error {
 	err := ErrBusy
 	for range c.cfg.Limits.Attempts {
 		err = c.rooms.With(uri, func(slot *cache.Slot[room]) error { return c.tryResync(ctx, uri, slot, link) })
@@ -150,7 +149,7 @@ func (c *Client) resyncWith(ctx context.Context, uri mimi.URI, link *identity.Jo
 
 // tryResync is one attempt of resync. What it has done before it fails is in the
 // store.
-func (c *Client) tryResync(ctx context.Context, uri mimi.URI, slot *cache.Slot[room], link *identity.JoinLink) error {
+func (c *Client) tryResync(ctx context.Context, uri mimi.URI, slot *cache.Slot[room], link *rescue) error {
 	old := slot.Value
 	if old == nil {
 		var err error
@@ -191,7 +190,7 @@ func (c *Client) tryResync(ctx context.Context, uri mimi.URI, slot *cache.Slot[r
 // rejoin makes a room anew: with the first account's external Commit, and those of
 // the others in the group that this makes. It returns nil if no account is in the
 // room any more.
-func (c *Client) rejoin(ctx context.Context, old *room, link *identity.JoinLink) (*room, error) {
+func (c *Client) rejoin(ctx context.Context, old *room, link *rescue) (*room, error) {
 	r, err := old.again()
 	if err != nil {
 		return nil, err
@@ -211,7 +210,7 @@ func (c *Client) rejoin(ctx context.Context, old *room, link *identity.JoinLink)
 		return nil, errCaughtUp
 	}
 	if link != nil {
-		if info, err = c.linkKeys(ctx, r, link); err != nil {
+		if info, err = c.linkKeys(ctx, r, link, info); err != nil {
 			return nil, err
 		}
 	}

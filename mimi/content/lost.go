@@ -8,8 +8,12 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 )
 
-// MaxLink is the longest text of a join link in a part of [LinkType], in octets.
-const MaxLink = 1024
+// MaxLink is the longest text of a join link in a part of [LinkType], and MaxBundle its
+// largest bundle, in octets.
+const (
+	MaxLink   = 1024
+	MaxBundle = 64 << 10
+)
 
 // wireLost is the content of a [LostType] part.
 type wireLost struct {
@@ -18,11 +22,12 @@ type wireLost struct {
 
 // wireLink is the content of a [LinkType] part.
 type wireLink struct {
-	Link string `cbor:"1,keyasint"`
+	Link   string `cbor:"1,keyasint"`
+	Bundle []byte `cbor:"2,keyasint"`
 }
 
 // LostMessage returns the message by which a person's gateway asks one of the person's
-// contacts for a join link to a room that it has lost (mmr-profile.md, section 8). The
+// contacts for the keys of a room that it has lost (mmr-profile.md, section 8). The
 // content is a map {1: room URI}.
 func LostMessage(room mimi.URI) (Message, error) {
 	return private(LostType, wireLost{room.String()})
@@ -43,25 +48,28 @@ func DecodeLost(m Message) (mimi.URI, error) {
 }
 
 // LinkMessage returns the message that answers one of [LostMessage] with the text of a
-// join link, which is a secret. The content is a map {1: link}.
-func LinkMessage(link string) (Message, error) {
-	if err := checkLink(link); err != nil {
+// join link, which is a secret, and its bundle. The content is a map {1: link, 2: bundle}.
+func LinkMessage(link string, bundle []byte) (Message, error) {
+	if err := checkLink(link, bundle); err != nil {
 		return Message{}, err
 	}
-	return private(LinkType, wireLink{link})
+	return private(LinkType, wireLink{link, bundle})
 }
 
-// DecodeLink returns the text in a message of [KindLink]; whether it is a join link is
-// not checked. It fails with [ErrMalformed].
-func DecodeLink(m Message) (string, error) {
+// DecodeLink returns what is in a message of [KindLink]; whether it is a join link and a
+// bundle is not checked. It fails with [ErrMalformed].
+func DecodeLink(m Message) (link string, bundle []byte, err error) {
 	var w wireLink
 	if err := readPrivate(m, KindLink, &w); err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return w.Link, checkLink(w.Link)
+	return w.Link, w.Bundle, checkLink(w.Link, w.Bundle)
 }
 
-func checkLink(link string) error {
+func checkLink(link string, bundle []byte) error {
+	if len(bundle) == 0 || len(bundle) > MaxBundle {
+		return fmt.Errorf("%w: a bundle of %d octets", ErrMalformed, len(bundle))
+	}
 	if link == "" || len(link) > MaxLink || strings.ContainsFunc(link, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return fmt.Errorf("%w: a join link of %d octets", ErrMalformed, len(link))
 	}

@@ -25,19 +25,25 @@ func TestLostAndLink(t *testing.T) {
 		t.Errorf("%s, %v", room, err)
 	}
 	text := lostRoom.String() + "#c=a&k=b"
-	link, err := content.LinkMessage(text)
+	bundle := []byte{1, 2}
+	link, err := content.LinkMessage(text, bundle)
 	if err != nil || content.Classify(link).Kind != content.KindLink {
 		t.Fatalf("%v, %v", content.Classify(link).Kind, err)
 	}
-	if got, err := content.DecodeLink(link); err != nil || got != text {
-		t.Errorf("%q, %v", got, err)
+	if got, sealed, err := content.DecodeLink(link); err != nil || got != text || !bytes.Equal(sealed, bundle) {
+		t.Errorf("%q %x, %v", got, sealed, err)
 	}
-	if _, err := content.DecodeLink(lost); !errors.Is(err, content.ErrMalformed) {
+	if _, _, err := content.DecodeLink(lost); !errors.Is(err, content.ErrMalformed) {
 		t.Errorf("no link: %v", err)
 	}
 	for _, bad := range []string{"", "a b", "a\nb", "ä", strings.Repeat("x", content.MaxLink+1)} {
-		if _, err := content.LinkMessage(bad); !errors.Is(err, content.ErrMalformed) {
+		if _, err := content.LinkMessage(bad, bundle); !errors.Is(err, content.ErrMalformed) {
 			t.Errorf("%q is a link: %v", bad, err)
+		}
+	}
+	for _, bad := range [][]byte{nil, {}, make([]byte, content.MaxBundle+1)} {
+		if _, err := content.LinkMessage(text, bad); !errors.Is(err, content.ErrMalformed) {
+			t.Errorf("a bundle of %d octets: %v", len(bad), err)
 		}
 	}
 	for what, data := range map[string]string{
@@ -49,8 +55,11 @@ func TestLostAndLink(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	for what, data := range map[string]string{"an empty link": "\xa1\x01\x60", "another field": "\xa2\x01\x61x\x02\x00", "a long form": "\xa1\x18\x01\x61x"} {
-		if _, err := content.DecodeLink(privateMessage(content.LinkType, []byte(data))); !errors.Is(err, content.ErrMalformed) {
+	for what, data := range map[string]string{
+		"an empty link": "\xa2\x01\x60\x02\x41x", "no bundle": "\xa1\x01\x61x", "an empty bundle": "\xa2\x01\x61x\x02\x40",
+		"a text for a bundle": "\xa2\x01\x61x\x02\x61x", "another field": "\xa3\x01\x61x\x02\x41x\x03\x00", "a long form": "\xa2\x18\x01\x61x\x02\x41x",
+	} {
+		if _, _, err := content.DecodeLink(privateMessage(content.LinkType, []byte(data))); !errors.Is(err, content.ErrMalformed) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -62,7 +71,7 @@ func FuzzDecodeLost(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(lost.Part.Body.(*content.Single).Content)
-	f.Add([]byte("\xa1\x01\x61x"))
+	f.Add([]byte("\xa2\x01\x61x\x02\x41x"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if room, err := content.DecodeLost(privateMessage(content.LostType, data)); err == nil {
 			again, err := content.LostMessage(room)
@@ -70,8 +79,8 @@ func FuzzDecodeLost(f *testing.F) {
 				t.Fatalf("accepted %x (%v)", data, err)
 			}
 		}
-		if text, err := content.DecodeLink(privateMessage(content.LinkType, data)); err == nil {
-			again, err := content.LinkMessage(text)
+		if text, bundle, err := content.DecodeLink(privateMessage(content.LinkType, data)); err == nil {
+			again, err := content.LinkMessage(text, bundle)
 			if err != nil || !bytes.Equal(again.Part.Body.(*content.Single).Content, data) {
 				t.Fatalf("accepted %x (%v)", data, err)
 			}

@@ -19,7 +19,7 @@ const (
 	// ClosedType says that the sender's account is deleted. The content is an
 	// empty map.
 	ClosedType = "application/mimi-gateway-closed+cbor"
-	// LostType asks a contact for a join link to a room; see [LostMessage].
+	// LostType asks a contact for the keys of a room; see [LostMessage].
 	LostType = "application/mimi-gateway-lost+cbor"
 	// LinkType answers that; see [LinkMessage].
 	LinkType = "application/mimi-gateway-link+cbor"

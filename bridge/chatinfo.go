@@ -94,35 +94,42 @@ func powerOverrides() *bridgev2.PowerLevelOverrides {
 	}
 }
 
-// setPower gives administrators of the MIMI room their power. In a room that was
-// there before, its people decide.
-func (c *Connector) setPower(ctx context.Context, p *place) error {
-	if meta, ok := p.portal.Metadata.(*mimiid.PortalMetadata); ok && meta.Plumbed {
-		return nil
+// setPower gives administrators of a MIMI room their power in its portal, and nobody
+// else, and everything else the level that it has in all portals. In a room that was
+// there before, its people decide. It reports whether something was another way.
+func (c *Connector) setPower(ctx context.Context, portal *bridgev2.Portal, info *client.RoomInfo) (changed bool, err error) {
+	if isPlumbed(portal) {
+		return false, nil
 	}
-	power, err := c.bridge.Matrix.GetPowerLevels(ctx, p.portal.MXID)
+	power, err := c.bridge.Matrix.GetPowerLevels(ctx, portal.MXID)
 	if err != nil {
-		return fmt.Errorf("bridge: failed to read the power levels: %w", err)
+		return false, fmt.Errorf("bridge: failed to read the power levels: %w", err)
 	}
 	bot := c.bridge.Bot.GetMXID()
-	changed := powerOverrides().Apply(bot, power)
-	for _, m := range p.info.Members {
-		user, err := c.appears(ctx, p.info.Room, m.Person)
+	changed = powerOverrides().Apply(bot, power)
+	for _, m := range info.Members {
+		user, err := c.appears(ctx, info.Room, m.Person)
 		if err != nil {
-			return err
+			return false, err
 		}
 		level := powerMember
-		if m.Admin && p.info.Kind == client.RoomGroup {
+		if m.Admin && info.Kind == client.RoomGroup {
 			level = powerAdmin
 		}
 		changed = power.EnsureUserLevelAs(bot, user, level) || changed
 	}
 	if !changed {
-		return nil
+		return false, nil
 	}
-	_, err = c.bridge.Bot.SendState(ctx, p.portal.MXID, event.StatePowerLevels, "", &event.Content{Parsed: power}, time.Time{})
+	_, err = c.bridge.Bot.SendState(ctx, portal.MXID, event.StatePowerLevels, "", &event.Content{Parsed: power}, time.Time{})
 	if err != nil {
-		return fmt.Errorf("bridge: failed to set the power levels: %w", err)
+		return false, fmt.Errorf("bridge: failed to set the power levels: %w", err)
 	}
-	return nil
+	return true, nil
+}
+
+// isPlumbed reports whether a portal is a Matrix room that was there before.
+func isPlumbed(portal *bridgev2.Portal) bool {
+	meta, ok := portal.Metadata.(*mimiid.PortalMetadata)
+	return ok && meta.Plumbed
 }

@@ -30,6 +30,7 @@ var (
 	_ bridgev2.PollHandlingNetworkAPI        = (*Client)(nil)
 	_ bridgev2.RoomNameHandlingNetworkAPI    = (*Client)(nil)
 	_ bridgev2.MembershipHandlingNetworkAPI  = (*Client)(nil)
+	_ bridgev2.PowerLevelHandlingNetworkAPI  = (*Client)(nil)
 	_ bridgev2.IdentifierResolvingNetworkAPI = (*Client)(nil)
 	_ bridgev2.GhostDMCreatingNetworkAPI     = (*Client)(nil)
 	_ bridgev2.GroupCreatingNetworkAPI       = (*Client)(nil)

@@ -58,6 +58,7 @@ func (c *Connector) addCommands(proc *commands.Processor) {
 	c.addDeletionCommands(proc)
 	c.addAuthorityCommands(proc)
 	c.addPolicyCommands(proc)
+	c.addRoleCommands(proc)
 }
 
 func (c *Connector) startChat(ce *commands.Event, login *Client) {

@@ -68,6 +68,7 @@ type Rooms interface {
 	JoinPseudonymously(ctx context.Context, account, room mimi.URI) error
 	Identify(ctx context.Context, account, room mimi.URI) error
 	Loosen(ctx context.Context, account, room mimi.URI, requirement identity.LinkRequirement) error
+	SetRole(ctx context.Context, account, room, user mimi.URI, admin bool) error
 	SetTopic(ctx context.Context, account, room mimi.URI, topic string) error
 	SetAvatar(ctx context.Context, account, room mimi.URI, avatar *rules.Avatar) error
 	// RoomsOf returns the rooms that an account is in, or invited to.

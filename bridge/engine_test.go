@@ -372,6 +372,35 @@ func (e *engine) Loosen(_ context.Context, account, room mimi.URI, requirement i
 	return nil
 }
 
+func (e *engine) SetRole(_ context.Context, account, room, u mimi.URI, admin bool) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.call("SetRole", account, room, u, admin); err != nil {
+		return err
+	}
+	if !e.setAdmin(room, u, admin) {
+		return client.ErrNotMember
+	}
+	return nil
+}
+
+// role gives somebody another role, elsewhere.
+func (e *engine) role(room, u mimi.URI, admin bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.setAdmin(room, u, admin)
+}
+
+func (e *engine) setAdmin(room, u mimi.URI, admin bool) bool {
+	for i, m := range e.rooms[room].Members {
+		if m.User == u || m.User.IsZero() && m.Pseudonym == u {
+			e.rooms[room].Members[i].Admin = admin
+			return true
+		}
+	}
+	return false
+}
+
 func (e *engine) SetTopic(_ context.Context, account, room mimi.URI, topic string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

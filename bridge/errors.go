@@ -112,6 +112,8 @@ var explanations = []explanation{
 	{content.ErrNotSender, "Only who wrote a message can change or delete it.", "", false},
 	{msgconv.ErrEmpty, "The message is empty, so nothing was sent.", "", false},
 	{msgconv.ErrReaction, "This reaction can't be sent to this chat.", "Use an emoji or a short text.", false},
+	{client.ErrOwnRole, "Nobody can change their own role in MIMI.", "Ask another administrator of the room to do it.", false},
+	{client.ErrAdminHides, "Administrators of this room have to show who they are, and this member does not.", "They can show themselves with `identify`; then try again.", false},
 	// Behind what says more: a hub refuses for many reasons.
 	{client.ErrDenied, "The rules of this room do not allow it to you.", "Ask one of its administrators.", false},
 }

@@ -100,6 +100,17 @@ func (c *Client) targetAddress(ctx context.Context, target id.UserID) (mimi.URI,
 	return user, err
 }
 
+// targetIn returns how the engine knows a participant of a room who is meant by a Matrix
+// id: by address, or by pseudonym if that alone is known. It is zero for a ghost of
+// nobody in the room.
+func (c *Client) targetIn(ctx context.Context, room mimi.URI, target id.UserID) (mimi.URI, error) {
+	user, err := c.targetAddress(ctx, target)
+	if errors.Is(err, client.ErrNotConnected) {
+		return c.targetPseudonym(ctx, room, target)
+	}
+	return user, err
+}
+
 // targetPseudonym returns the pseudonym that a ghost is of in a room, or zero.
 func (c *Client) targetPseudonym(ctx context.Context, room mimi.URI, target id.UserID) (mimi.URI, error) {
 	ghost, ok := c.main.bridge.Matrix.ParseGhostMXID(target)
@@ -126,12 +137,9 @@ func (c *Client) add(ctx context.Context, msg *bridgev2.MatrixMembershipChange, 
 
 // remove removes somebody from the MIMI room who was removed from the portal.
 func (c *Client) remove(ctx context.Context, msg *bridgev2.MatrixMembershipChange, room mimi.URI, target id.UserID) {
-	user, err := c.targetAddress(ctx, target)
-	if errors.Is(err, client.ErrNotConnected) {
-		// Who is known by a pseudonym alone is removed by it.
-		if user, err = c.targetPseudonym(ctx, room, target); err == nil && user.IsZero() {
-			return // a ghost of nobody
-		}
+	user, err := c.targetIn(ctx, room, target)
+	if err == nil && user.IsZero() {
+		return
 	}
 	if err == nil {
 		err = ignore(c.main.backend.Engine.Kick(ctx, c.account, room, user), client.ErrNotMember)

@@ -69,10 +69,7 @@ func (c *Connector) personMeant(ce *commands.Event, login *Client) (mimi.URI, bo
 // participant reads an address, the Matrix id of a ghost, or a link to one, as clients
 // make it of a mention.
 func (c *Connector) participant(ctx context.Context, s string) (mimi.URI, error) {
-	if _, link, ok := strings.Cut(s, "](https://matrix.to/#/"); ok {
-		s = strings.TrimSuffix(link, ")")
-	}
-	s = strings.TrimPrefix(s, "https://matrix.to/#/")
+	s = mentioned(s)
 	ghost, ok := c.bridge.Matrix.ParseGhostMXID(id.UserID(s))
 	if !ok {
 		return c.parsePerson(ctx, s)
@@ -82,6 +79,14 @@ func (c *Connector) participant(ctx context.Context, s string) (mimi.URI, error)
 		err = errNoAddress
 	}
 	return user, err
+}
+
+// mentioned returns what a link of Matrix is to, and everything else as it is.
+func mentioned(s string) string {
+	if _, link, ok := strings.Cut(s, "](https://matrix.to/#/"); ok {
+		s = strings.TrimSuffix(link, ")")
+	}
+	return strings.TrimPrefix(s, "https://matrix.to/#/")
 }
 
 // peerIn returns the other one of a direct chat.

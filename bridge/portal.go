@@ -239,7 +239,8 @@ func (c *Connector) settle(ctx context.Context, p *place, actor client.Person, f
 			}
 		}
 	}
-	return c.setPower(ctx, p)
+	_, err = c.setPower(ctx, p.portal, p.info)
+	return err
 }
 
 // joined returns the source of a place if that person takes part in the room, or

@@ -76,7 +76,8 @@ func (c *Connector) mark(ctx context.Context, login *bridgev2.UserLogin, key net
 // Handlers of an event run one after the other.
 func (c *Connector) prependHandlers(ep *appservice.EventProcessor) {
 	for _, t := range []event.Type{
-		event.StateMember, event.StateRoomName, event.EventMessage, event.EventReaction, event.EventRedaction,
+		event.StateMember, event.StateRoomName, event.StateTopic, event.StateRoomAvatar, event.StatePowerLevels,
+		event.EventMessage, event.EventReaction, event.EventRedaction,
 	} {
 		ep.PrependHandler(t, c.Before)
 	}

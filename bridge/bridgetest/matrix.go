@@ -168,9 +168,10 @@ func (m *Matrix) CreateRoomAs(user id.UserID) id.RoomID {
 	defer m.mu.Unlock()
 	m.next++
 	roomID := id.RoomID(fmt.Sprintf("!%d:%s", m.next, Server))
+	create := delivered(event.StateCreate, &event.Content{Parsed: &event.CreateEventContent{Creator: user, RoomVersion: id.RoomV11}})
 	m.rooms[roomID] = &Room{
 		Members: map[id.UserID]event.Membership{user: event.MembershipJoin},
-		State:   map[string]map[string]*event.Content{},
+		State:   map[string]map[string]*event.Content{event.StateCreate.Type: {"": &create}},
 	}
 	m.notify()
 	return roomID
@@ -258,6 +259,28 @@ func (m *Matrix) Describe(ctx context.Context, who id.UserID, roomID id.RoomID, 
 	return m.Repeat(ctx, &event.Event{
 		ID: m.eventID(), RoomID: roomID, Sender: who, Type: kind, StateKey: &key, Content: *content,
 	})
+}
+
+// SetLevels is a person changing the power levels of a room, which the bridge learns.
+func (m *Matrix) SetLevels(ctx context.Context, who id.UserID, roomID id.RoomID, change func(*event.PowerLevelsEventContent)) {
+	before, after := m.levels(roomID), m.levels(roomID)
+	change(after)
+	content, prev := event.Content{Parsed: after}, delivered(event.StatePowerLevels, &event.Content{Parsed: before})
+	m.setState(roomID, event.StatePowerLevels, "", &content, time.Time{})
+	key := ""
+	evt := &event.Event{ID: m.eventID(), RoomID: roomID, Sender: who, Type: event.StatePowerLevels, StateKey: &key, Content: content}
+	evt.Unsigned.PrevContent = &prev
+	m.Repeat(ctx, evt)
+}
+
+// levels returns a copy of the power levels of a room.
+func (m *Matrix) levels(roomID id.RoomID) *event.PowerLevelsEventContent {
+	content := m.Room(roomID).State[event.StatePowerLevels.Type][""]
+	if content == nil {
+		content = &event.Content{Parsed: &event.PowerLevelsEventContent{}}
+	}
+	copied := delivered(event.StatePowerLevels, content)
+	return copied.AsPowerLevels()
 }
 
 // Upload stores a file, as a person or the bridge does.

@@ -1,6 +1,9 @@
 package client
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // What a person can be told about. The Matrix side has a sentence and a next step
 // for each.
@@ -55,6 +58,12 @@ var (
 	ErrUnreachable = errors.New("client: the other provider cannot be reached at the moment")
 	// ErrDenied reports what the room's policy does not allow to this person.
 	ErrDenied = errors.New("client: the room does not allow this")
+	// ErrOwnRole reports somebody who would change their own role, which is an
+	// [ErrDenied].
+	ErrOwnRole = fmt.Errorf("%w: nobody changes their own role", ErrDenied)
+	// ErrAdminHides reports somebody who does not show the members who they are, and can
+	// so be no administrator of the room. It is an [ErrDenied].
+	ErrAdminHides = fmt.Errorf("%w: administrators of this room show who they are", ErrDenied)
 	// ErrBusy reports a room that changes too fast, or waits for something that
 	// does not come.
 	ErrBusy = errors.New("client: the room is busy; try again")

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -146,32 +147,26 @@ func (c *Client) JoinPseudonymously(ctx context.Context, account, uri mimi.URI) 
 	return c.accept(ctx, account, uri)
 }
 
-// SetRole makes a member of a group an administrator, or an ordinary member again.
-// Where administrators have to show who they are, a member who does not cannot become
-// one: [ErrDenied]. The user is named by address, or by pseudonym if the address is
-// not known.
+// SetRole makes a member of a group an administrator, or an ordinary member again. It
+// does nothing for who is that already. It fails with [ErrOwnRole] for the account's own
+// role; with [ErrAdminHides] where administrators have to show who they are, and the
+// member does not; and with [ErrDenied] for who is no administrator. The user is named by
+// address, or by pseudonym if the address is not known.
 func (c *Client) SetRole(ctx context.Context, account, uri, user mimi.URI, admin bool) error {
 	if err := c.openAll(ctx, uri); err != nil {
 		return err
 	}
-	return c.commit(ctx, uri, account, func(_ context.Context, r *room, _ *Leaf) (*mls.CommitOptions, error) {
-		if r.record.Kind == RoomConnection {
-			return nil, ErrConnectionRoom
-		}
-		m, ok := r.memberOf(user)
-		if !ok {
-			return nil, ErrNotMember
-		}
-		index, ok := r.public().State().Find(m.UserPseudonym)
-		if !ok {
-			return nil, ErrNotMember
+	role := rules.RoleMember
+	if admin {
+		role = rules.RoleAdmin
+	}
+	err := c.commit(ctx, uri, account, func(_ context.Context, r *room, own *Leaf) (*mls.CommitOptions, error) {
+		index, err := r.mayGetRole(own, user, role)
+		if err != nil {
+			return nil, err
 		}
 		if len(mmr.Leaving(r.proposed())) > 0 {
 			return nil, &errAgain{removal: true}
-		}
-		role := rules.RoleMember
-		if admin {
-			role = rules.RoleAdmin
 		}
 		opts := &mls.CommitOptions{AllPending: true}
 		if err := r.propose(opts, rules.ParticipantListUpdate{Changed: []rules.RoleAssignment{{Index: index, Role: role}}}); err != nil {
@@ -179,4 +174,38 @@ func (c *Client) SetRole(ctx context.Context, account, uri, user mimi.URI, admin
 		}
 		return opts, c.resealMetadata(r, opts)
 	})
+	return ignore(err, errSameRole)
+}
+
+// errSameRole reports a role that somebody has already.
+var errSameRole = errors.New("client: the member has this role already")
+
+// mayGetRole returns where a user stands in the participant list, or says why they do not
+// get a role there. What is left is for the room's policy.
+func (r *room) mayGetRole(own *Leaf, user mimi.URI, role uint32) (index uint32, err error) {
+	if r.record.Kind == RoomConnection {
+		return 0, ErrConnectionRoom
+	}
+	m, ok := r.memberOf(user)
+	if !ok {
+		return 0, ErrNotMember
+	}
+	index, ok = r.public().State().Find(m.UserPseudonym)
+	if !ok {
+		return 0, ErrNotMember
+	}
+	if r.public().State().Role(m.UserPseudonym) == role {
+		return 0, errSameRole
+	}
+	if tbs, ok := r.public().Leaf(mls.LeafIndex(own.Index)); ok && tbs.UserPseudonym == m.UserPseudonym {
+		return 0, ErrOwnRole
+	}
+	if role == rules.RoleAdmin && r.public().Policy().Requirement == identity.RequireAdmins {
+		for _, i := range r.public().LeavesOf(m.UserPseudonym) {
+			if r.hidden(i) {
+				return 0, ErrAdminHides
+			}
+		}
+	}
+	return index, nil
 }

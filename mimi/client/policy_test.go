@@ -246,7 +246,7 @@ func TestAdminsShowWhoTheyAre(t *testing.T) {
 	if !hidden(bob) {
 		t.Fatalf("Alice sees %+v", bob)
 	}
-	if err := v.a.client.SetRole(t.Context(), v.alice, v.room, bob.Pseudonym, true); !errors.Is(err, client.ErrDenied) {
+	if err := v.a.client.SetRole(t.Context(), v.alice, v.room, bob.Pseudonym, true); !errors.Is(err, client.ErrAdminHides) || !errors.Is(err, client.ErrDenied) {
 		t.Errorf("a hidden member becomes an administrator: %v", err)
 	}
 	if err := v.b.client.Identify(t.Context(), v.bob, v.room); err != nil {
@@ -262,6 +262,64 @@ func TestAdminsShowWhoTheyAre(t *testing.T) {
 	if err := v.b.client.SetRole(t.Context(), v.bob, v.room, v.alice, false); err != nil {
 		t.Errorf("the new administrator acts: %v", err)
 	}
+	v.a.await("the end of the own role", 0, func(e *client.Event) bool {
+		return e.Kind == client.EventMembers && e.Room == v.room && len(e.Added)+len(e.Removed) == 0 && e.Actor.User == v.bob
+	})
+	if err := v.a.client.SetRole(t.Context(), v.alice, v.room, v.bob, false); !errors.Is(err, client.ErrDenied) {
+		t.Errorf("who is no administrator any more acts: %v", err)
+	}
+}
+
+// TestSetRole: a role that somebody has already costs no Commit; nobody changes their
+// own, and nobody who is not in the room has one.
+func TestSetRole(t *testing.T) {
+	c := quietCouple(t)
+	epoch := func() uint64 {
+		info, err := c.a.client.Room(t.Context(), c.group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Epoch
+	}
+	before := epoch()
+	carol := mimi.URI{Domain: "b.example", Kind: mimi.KindUser, ID: "carol"}
+	for _, test := range []struct {
+		account, room, user mimi.URI
+		admin               bool
+		want                error
+	}{
+		{c.alice, c.group, c.alice, true, nil},
+		{c.alice, c.group, c.bob, false, nil},
+		{c.alice, c.group, c.alice, false, client.ErrOwnRole},
+		{c.bob, c.group, c.bob, true, client.ErrOwnRole},
+		{c.bob, c.group, c.alice, false, client.ErrDenied},
+		{c.alice, c.group, carol, true, client.ErrNotMember},
+		{c.alice, c.direct, c.bob, true, client.ErrConnectionRoom},
+	} {
+		g := c.gateways[test.account.Domain]
+		if err := g.client.SetRole(t.Context(), test.account, test.room, test.user, test.admin); !errors.Is(err, test.want) {
+			t.Errorf("%s makes %s an administrator (%t): %v, want %v", test.account, test.user, test.admin, err, test.want)
+		}
+	}
+	if after := epoch(); after != before {
+		t.Errorf("%d Commits for nothing", after-before)
+	}
+	if err := c.a.client.SetRole(t.Context(), c.alice, c.group, c.bob, true); err != nil {
+		t.Fatal(err)
+	}
+	c.until("two administrators at Bob's", func() bool {
+		info, err := c.b.client.Room(t.Context(), c.group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		admins := 0
+		for _, m := range info.Members {
+			if m.Admin {
+				admins++
+			}
+		}
+		return admins == 2
+	})
 }
 
 // TestLooseningOnly: from all to admins to optional, by administrators, and everybody

@@ -3,7 +3,9 @@ package hub_test
 import (
 	"testing"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mmr/mmrtest"
+	"github.com/mimi-gateway/mimi-gateway/mimi/room"
 )
 
 // The corner cases of docs/mmr-profile.md, section 8, that need users with several
@@ -87,5 +89,32 @@ func TestCornerLastClientLeaves(t *testing.T) {
 	w.Commit(bob)
 	w.drained()
 	w.delivered("c.example", got+1) // the Commit that removes her, and nothing else
+	w.consistent()
+}
+
+// TestParticipantWithoutClients: a user's last client may leave alone. The user stays in
+// the participant list, gets nothing, can say nothing, and is removed like others.
+func TestParticipantWithoutClients(t *testing.T) {
+	w := trio(t)
+	user, generation := w.Users[carol], w.Public().Newest()
+	if err := w.Propose(carol, w.Leave(carol)[:1]...); err != nil {
+		t.Fatal(err)
+	}
+	w.Commit(alice, mmrtest.Pending)
+	index, listed := w.Public().State().Find(user)
+	if !listed || len(w.Public().LeavesOf(user)) != 0 || w.Public().Newest() <= generation {
+		t.Fatalf("listed %t, %d leaves, generation %d", listed, len(w.Public().LeavesOf(user)), w.Public().Newest())
+	}
+	w.drained()
+	w.net.mu.Lock()
+	got := len(w.net.got["c.example"])
+	w.net.mu.Unlock()
+	w.say(bob, "who is there?")
+	w.drained()
+	w.delivered("c.example", got)
+	w.Commit(alice, mmrtest.Update(mls.ComponentID(room.ComponentParticipantList), &room.ParticipantListUpdate{Removed: []uint32{index}}))
+	if _, listed := w.Public().State().Find(user); listed {
+		t.Error("Carol is still listed")
+	}
 	w.consistent()
 }

@@ -76,15 +76,12 @@ func (c *Client) roleHolder(ctx context.Context, room mimi.URI, s string) (mimi.
 
 // HandleMatrixPowerLevels implements [bridgev2.PowerLevelHandlingNetworkAPI]. Who is
 // given the level of administrators becomes one in MIMI, and the other way round. The
-// levels have changed already; where MIMI does not follow they are put back, and the
-// room is told why.
+// levels have changed already; where MIMI does not follow the room is told why, and they
+// are put back, unless it is a room that was there before.
 func (c *Client) HandleMatrixPowerLevels(ctx context.Context, msg *bridgev2.MatrixPowerLevelChange) (bool, error) {
 	room, err := roomOf(msg.Portal)
 	if err != nil {
 		return false, explain(err).status()
-	}
-	if isPlumbed(msg.Portal) {
-		return false, nil // its levels are no roles in MIMI
 	}
 	refused := c.setRoles(ctx, room, msg.Users)
 	info, err := c.main.room(ctx, room)
@@ -120,7 +117,7 @@ func (c *Client) setRoles(ctx context.Context, room mimi.URI, users map[id.UserI
 		err = c.main.backend.Engine.SetRole(ctx, c.account, room, user, admin)
 		if err != nil && !errors.Is(err, client.ErrNotMember) {
 			c.main.log.InfoContext(ctx, "a role in Matrix is none in MIMI", "err", err)
-			refused = append(refused, fmt.Sprintf("%s has the same role as before. %s", user.Handle(), explain(err)))
+			refused = append(refused, fmt.Sprintf("%s has the same role in MIMI as before. %s", user.Handle(), explain(err)))
 		}
 	}
 	return refused

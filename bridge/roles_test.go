@@ -49,6 +49,38 @@ func TestRolesFromMatrix(t *testing.T) {
 	w.wantLevel(portal, bob, 0)
 }
 
+// TestRolesInARoomThatWasThereBefore: its levels make administrators as well, and stay as
+// its people have set them.
+func TestRolesInARoomThatWasThereBefore(t *testing.T) {
+	w := newWorld(t, options{puppets: true})
+	account, alice := w.account("alice")
+	annasAccount, anna := w.account("anna")
+	room := w.mx.CreateRoomAs(alice)
+	w.mx.Power(room, map[id.UserID]int{alice: 100, bridgetest.BotID: 50})
+	w.mx.Invite(t.Context(), alice, bridgetest.BotID, room)
+	w.mx.Join(t.Context(), anna, room)
+	w.mx.Rename(t.Context(), alice, room, "Picnic")
+	w.mx.Say(t.Context(), alice, room, "!mimi create-group")
+	answer(t, w.mx, room, "Successfully created group")
+	portal, err := w.bridge.GetPortalByMXID(t.Context(), room)
+	if err != nil || portal == nil {
+		t.Fatalf("the room is no portal (%v)", err)
+	}
+	group, err := mimi.ParseURI(string(portal.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.gives(alice, room, anna, 60)
+	if n := w.engine.calls("SetRole", account, group, annasAccount, true); n != 1 {
+		t.Errorf("Anna was made an administrator %d times: %q", n, w.engine.log)
+	}
+	w.wantLevel(room, anna, 60)
+	w.engine.failing("SetRole", client.ErrDenied)
+	w.gives(alice, room, anna, 10)
+	answer(t, w.mx, room, annasAccount.Handle()+" has the same role in MIMI as before", "rules of this room")
+	w.wantLevel(room, anna, 10)
+}
+
 // TestRolesFromMIMI: a role that somebody gets elsewhere becomes a level in the portal.
 func TestRolesFromMIMI(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
@@ -82,7 +114,7 @@ func TestRefusedRole(t *testing.T) {
 			w.engine.failing("SetRole", test.fail)
 			w.gives(alice, portal, bob, 50)
 			w.wantLevel(portal, bob, 0)
-			answer(t, w.mx, portal, "bob@mimi.beta.localhost has the same role as before", test.want)
+			answer(t, w.mx, portal, "bob@mimi.beta.localhost has the same role in MIMI as before", test.want)
 		})
 	}
 }

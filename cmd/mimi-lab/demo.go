@@ -113,6 +113,7 @@ func (d *demo) play(ctx context.Context) error {
 		d.chat,
 		d.gatherAll,
 		d.allTalk,
+		d.someLead,
 		d.someLeave,
 		d.byLink,
 		d.crashTwice,

@@ -146,6 +146,36 @@ func (d *demo) rename(ctx context.Context) error {
 	return nil
 }
 
+// someLead lets Alice make Bob an administrator by a power level, and takes that back by
+// a command.
+func (d *demo) someLead(ctx context.Context) error {
+	d.story.Chapter("Bob is an administrator for a while")
+	alice, bob := d.alice, d.bob
+	ghost := alice.ghostOf(alice.group, bob)
+	var power event.PowerLevelsEventContent
+	if err := alice.matrix.Matrix.StateEvent(ctx, alice.group, event.StatePowerLevels, "", &power); err != nil {
+		return err
+	}
+	alice.says("gives Bob's ghost the power level 50")
+	power.SetUserLevel(ghost, 50)
+	if _, err := alice.matrix.Matrix.SendStateEvent(ctx, alice.group, event.StatePowerLevels, "", &power); err != nil {
+		return err
+	}
+	level := func(want int) error {
+		return bob.matrix.Await(ctx, fmt.Sprintf("level %d", want), func(v *matrixclient.View) bool {
+			return v.Rooms[bob.group].Level(bob.matrix.ID()) == want
+		})
+	}
+	if err := d.expected.Check("Bob has the level 50 at his homeserver", level(50)); err != nil {
+		return err
+	}
+	alice.says("tells the bot in the group \"demote %s\"", bob.handle())
+	if _, err := alice.matrix.SendText(ctx, alice.group, "!mimi demote "+bob.handle()); err != nil {
+		return err
+	}
+	return d.expected.Check("Bob has the level 0 again", level(0))
+}
+
 // someLeave lets Ben leave, and people of both homeservers be removed.
 func (d *demo) someLeave(ctx context.Context) error {
 	d.story.Chapter("Ben leaves, Anna and Dinah are removed")

@@ -81,6 +81,16 @@ func (r *Room) Name() string {
 	return ""
 }
 
+// Level returns the power level of somebody in the room.
+func (r *Room) Level(who id.UserID) int {
+	if r != nil {
+		if evt := r.State[event.StatePowerLevels][""]; evt != nil {
+			return evt.Content.AsPowerLevels().GetUserLevel(who)
+		}
+	}
+	return 0
+}
+
 // view is the View that sync responses are written to.
 type view struct {
 	mu      sync.Mutex

@@ -8,6 +8,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/content"
 	"github.com/mimi-gateway/mimi-gateway/mimi/keymaterial"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 )
 
 // An account is deleted in the order of docs/mmr-profile.md, section 7: its contacts are
@@ -187,7 +188,10 @@ func (c *Client) leaveAll(ctx context.Context, account mimi.URI, unsaid map[mimi
 	return err
 }
 
-// abandon forgets that an account is in a room, although the room still has its leaf.
+// abandon forgets that an account is in a room, although the room still has its leaf, and
+// with it the leaf's private keys. Where nobody else is in the room here, all of it goes.
+// What has asked for the leaf's removal is signed already, and is still sent if the hub
+// comes back in this epoch.
 func (c *Client) abandon(ctx context.Context, account, uri mimi.URI) error {
 	err := c.withRoom(ctx, uri, func(r *room) error {
 		own, ok := r.own[account]
@@ -196,8 +200,11 @@ func (c *Client) abandon(ctx context.Context, account, uri mimi.URI) error {
 		}
 		c.cfg.Log.WarnContext(ctx, "an account that is deleted could not leave a room in time; its leaf stays there", "room", uri)
 		return c.inRoom(ctx, r, func(ctx context.Context, t *told) error {
-			if err := c.out(ctx, r, own, Person{User: account, Local: true}, c.cfg.Clock.Now(), t); err != nil || len(r.own) > 0 {
+			if err := c.out(ctx, r, own, Person{User: account, Local: true}, c.cfg.Clock.Now(), t); err != nil {
 				return err
+			}
+			if len(r.own) > 0 {
+				return r.detach(own)
 			}
 			r.record.Left = true
 			return c.cfg.Store.PutRoom(ctx, r.record)
@@ -207,6 +214,24 @@ func (c *Client) abandon(ctx context.Context, account, uri mimi.URI) error {
 		return c.cfg.Store.DeleteLeaf(ctx, uri, account)
 	}
 	return err
+}
+
+// detach forgets the private keys of an own leaf that stays in the room: those of the
+// group, and those that it is, or was to be, replaced with.
+func (r *room) detach(own *Leaf) error {
+	if _, rejoins := r.former[own.Account]; rejoins {
+		if err := r.putFormer(own.Account, nil); err != nil {
+			return err
+		}
+	}
+	if own.State == LeafEntering {
+		r.group.Discard() // its external Commit
+		return nil
+	}
+	err := r.group.Detach(mls.LeafIndex(own.Index))
+	// Otherwise the group that it was in is gone, and it has not come into this one; or
+	// it is the one by which another account enters, which is not in yet.
+	return ignore(ignore(err, mls.ErrNotOwn), mls.ErrLastOwn)
 }
 
 // tellDeleting tells the user how many rooms the account is out of, four times at most.

@@ -3,11 +3,14 @@ package client_test
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
+	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 )
 
@@ -142,6 +145,64 @@ func TestDeletionWaitsForItsHub(t *testing.T) {
 			c.deleted(c.bob)
 		})
 	}
+}
+
+// keysOf returns the names of the rows with private keys of leaves in a room.
+func (g *gateway) keysOf(room mimi.URI) (keys []string) {
+	rows, err := g.stores.Client.Rows(g.w.t.Context(), room)
+	if err != nil {
+		g.w.t.Fatal(err)
+	}
+	for _, row := range rows {
+		if strings.HasPrefix(row.Key, "o/") || strings.HasPrefix(row.Key, "k/") {
+			keys = append(keys, row.Key)
+		}
+	}
+	return keys
+}
+
+// TestDeletionForgetsKeys: the keys of a leaf that could not leave go with its account, also
+// where others here stay in the room. These go on; and when the hub is back it hears that
+// the account has left.
+func TestDeletionForgetsKeys(t *testing.T) {
+	c := quietCouple(t)
+	ben := c.guest("ben")
+	bobs, _, _ := c.b.leafOf(c.bob, c.group)
+	bens, _, _ := c.b.leafOf(ben, c.group)
+	own := func(leaf mls.LeafIndex) []string { return []string{fmt.Sprintf("o/%08x", leaf), fmt.Sprintf("k/%08x", 2*leaf)} }
+	has := func(keys, some []string) bool { return slices.Contains(keys, some[0]) && slices.Contains(keys, some[1]) }
+	if keys := c.b.keysOf(c.group); !has(keys, own(bobs)) || !has(keys, own(bens)) {
+		t.Fatalf("before there are keys %v", keys)
+	}
+	c.a.set(func(g *gateway) { g.down = true })
+	if _, err := c.b.client.DeleteAccount(t.Context(), c.bob); err != nil {
+		t.Fatal(err)
+	}
+	stop := c.driveClock()
+	for range 8 {
+		c.clock.Advance(24 * time.Hour)
+	}
+	c.b.await("deleted", 0, func(e *client.Event) bool { return e.Kind == client.EventDeleted && e.Account == c.bob })
+	stop()
+	keys := c.b.keysOf(c.group)
+	for _, key := range own(bobs) {
+		if slices.Contains(keys, key) {
+			t.Errorf("the key %s is still there", key)
+		}
+	}
+	if !has(keys, own(bens)) || len(c.b.keysOf(c.direct)) > 0 {
+		t.Errorf("there are keys %v, and of the chat %v", keys, c.b.keysOf(c.direct))
+	}
+	c.b.stop()
+	c.b.start()
+	c.a.set(func(g *gateway) { g.down = false })
+	defer c.driveClock()()
+	c.say(ben, c.group, "still here", "a.example")
+	c.say(c.alice, c.group, "and Bob", "b.example")
+	c.a.await("Bob leaves", 0, func(e *client.Event) bool {
+		return e.Kind == client.EventMembers && e.Room == c.group && len(e.Removed) == 1 && e.Removed[0].User == c.bob
+	})
+	c.say(ben, c.group, "has left", "a.example")
 }
 
 // TestDeletionProgress is told, four times at most.

@@ -19,6 +19,8 @@ var (
 	ErrNotMember = errors.New("mls: no member at this leaf")
 	// ErrNotOwn reports a call for a leaf that is not one of the own leaves.
 	ErrNotOwn = errors.New("mls: not an own leaf")
+	// ErrLastOwn reports that the only own leaf cannot be detached from the group.
+	ErrLastOwn = errors.New("mls: the only own leaf")
 	// ErrInactive reports that the group has no own leaf left, or was ended by a
 	// ReInit.
 	ErrInactive = errors.New("mls: the group is not active")

@@ -1,76 +1,97 @@
-"""Computes the known answers of the minimal-metadata profile from their inputs,
-and the refusals of its negative set, and compares the whole file octet by octet.
+"""Makes the known answers of the profile, and compares them with a file of them (section 13).
 
-    python interop/mmrprofile FILE [OUTPUT]
+    python mmrprofile QUESTIONS.json OUTPUT.json    makes the answers to the inputs
+    python mmrprofile ANSWERS.json [OUTPUT.json]    makes them, and compares with the file
 """
 
-import hashlib
 import json
 import sys
 
-import errors
-import structs
-from answers import Answers
-from codec import change
-from refused import Checks
-from suite import Suite
+import answers
+import changes
+import checks
+from suite import sha256
 
 
-def outcome(checks, check, data):
-    try:
-        checks.run(check, data)
-    except errors.Refusal as e:
-        return type(e).__name__
-    return "nothing"
+def text(answer):
+    """An answer as it stands in the file: octets in hex, and a text as it is."""
+    return answer if isinstance(answer, str) else answer.hex()
 
 
-def again(checks, inputs, case):
-    """The case with what this program makes of it."""
-    base = checks.a.get(case["answer"])
-    data = change(getattr(structs, case["struct"]), base, case["field"], case["change"], inputs)
-    refused = outcome(checks, case["check"], data)
-    unchanged = outcome(checks, case["check"], base)
-    if unchanged != "nothing":
-        refused = f"{unchanged} without a change"
-    return {**case, "error": refused, "sha256": hashlib.sha256(data).hexdigest()}
+def refuse(scene, case):
+    """Make a negative case: the hash of the changed structure, and what refuses it."""
+    original, changed = changes.apply(scene, case)
+    error = checks.run(scene, case["check"], changed, original)
+    before = checks.run(scene, case["check"], original, original)
+    if before != "nothing":
+        error = f"{before} without a change"
+    return {**case, "sha256": sha256(changed).hex(), "error": error}
 
 
+def make_suite(name, asked):
+    scene = answers.make(name, asked["inputs"])
+    return {"inputs": asked["inputs"],
+            "answers": {name: text(answer) for name, answer in scene.answers.items()},
+            "refused": [refuse(scene, case) for case in asked["refused"]]}
 
-def main(path, output=None):
-    with open(path, "rb") as f:
-        raw = f.read()
-    want = json.loads(raw)
-    made = {"profile": "MGP1", "suites": {}}
-    wrong, answers, refused = [], 0, 0
-    for name, suite in want["suites"].items():
-        inputs = suite["inputs"]
-        a = Answers(Suite(int(name, 16)), inputs)
-        checks = Checks(a)
-        cases = [again(checks, inputs, case) for case in suite["refused"]]
-        made["suites"][name] = {"answers": a.out, "inputs": inputs, "refused": cases}
-        for answer in sorted(a.out.keys() | suite["answers"].keys()):
-            if a.out.get(answer) == suite["answers"].get(answer):
-                answers += 1
-            else:
-                wrong.append(f"suite {name}: the answer {answer} is another one")
-        for got, case in zip(cases, suite["refused"]):
-            if got == case:
-                refused += 1
-            else:
-                what = " / ".join(case[k] for k in ("answer", "field", "change", "check"))
-                wrong.append(f"suite {name}: {what}: {got['error']}, where the file says {case['error']}")
-    text = (json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
-    if output:
-        with open(output, "wb") as f:
-            f.write(text)
-    print(f"{answers} known answers and {refused} negative cases agree")
-    for line in wrong:
+
+def make_file(asked):
+    """Make the file anew from the inputs of one, and from what its negative cases change."""
+    return {"profile": "MGP1",
+            "suites": {name: make_suite(name, suite) for name, suite in asked["suites"].items()}}
+
+
+def dump(value):
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def wrong_answers(name, made, asked):
+    """Describe each answer of a suite that is another one in the file, or in one of both."""
+    for answer in sorted(set(made["answers"]) | set(asked["answers"])):
+        if made["answers"].get(answer) != asked["answers"].get(answer):
+            yield f"suite {name}: the answer {answer} is another one"
+
+
+def wrong_cases(name, made, asked):
+    """Describe each negative case of a suite that is another one in the file."""
+    for ours, theirs in zip(made["refused"], asked["refused"]):
+        case = " / ".join(ours[key] for key in ("answer", "field", "change", "check"))
+        if ours["error"] != theirs["error"]:
+            yield f"suite {name}: {case}: {ours['error']}, where the file says {theirs['error']}"
+        elif ours["sha256"] != theirs["sha256"]:
+            yield f"suite {name}: {case}: another structure is hashed"
+
+
+def compare(made, asked, octets):
+    """Print how far a file agrees, and return the exit status."""
+    lines, answer_count, case_count = [], 0, 0
+    for name, suite in made["suites"].items():
+        bad_answers = list(wrong_answers(name, suite, asked["suites"][name]))
+        bad_cases = list(wrong_cases(name, suite, asked["suites"][name]))
+        answer_count += len(suite["answers"]) - len(bad_answers)
+        case_count += len(suite["refused"]) - len(bad_cases)
+        lines += bad_answers + bad_cases
+    print(f"{answer_count} known answers and {case_count} negative cases agree")
+    if not lines and dump(made).encode() != octets:
+        lines = ["the values agree, and the files differ"]
+    for line in lines:
         print(line)
-    if not wrong and text != raw:
-        print("the values agree, and the files differ")
-        return 1
-    return 1 if wrong else 0
+    return 1 if lines else 0
+
+
+def main(source, target=None):
+    with open(source, "rb") as file:
+        octets = file.read()
+    asked = json.loads(octets)
+    made = make_file(asked)
+    if target:
+        with open(target, "w", encoding="utf-8", newline="\n") as file:
+            file.write(dump(made))
+    has_answers = all(isinstance(suite["answers"], dict) for suite in asked["suites"].values())
+    return compare(made, asked, octets) if has_answers else 0
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
     sys.exit(main(*sys.argv[1:]))

@@ -1,389 +1,499 @@
-"""Computes the known answers of one suite from their inputs, after the sections
-of docs/mmr-profile.md."""
+"""The known answers of section 13, made from the inputs alone.
+
+Each function makes those of one part of the document, and takes what it needs from those made
+before it. All take the Scene, which has the suite, the inputs and the answers so far. What the
+document does not fix, and the file has chosen, stands at the top.
+"""
 
 import base64
-import hashlib
 import json
 
-import structs as t
+import structs as s
+import uris
 import voprf
-from codec import pad, vector
-from suite import NH, expand_with_label, exporter, ref_hash
+from codec import opaque
+from suite import HASH_SIZE, SUITES, expand_with_label, mls_exporter, ref_hash, sha256
 
 GENERATIONS = (0, 1, 7)
+NEWEST = 7
+TABLE_LEAVES = ((0, 0), (2, None), (3, 1), (260, 7))    # leaf index, generation of its entry
+ENTRY_LEAF, ABSENT_LEAF = 260, 2
+SIBLING_LEAF = SIGNER_LEAF = 3
+UPLOAD_SLOTS = [0, 3]
+JOIN_CODE_USES = 3
+MAX_USERS = 1000
+EXPORTER_LABEL = "MIMI identity link wrapper"
 
 
-def scope(group_id, generation):
-    """group_id<V> || uint64 generation"""
-    return vector(group_id) + generation.to_bytes(8, "big")
+class Scene:
+    """The people, rooms and keys of one suite: its inputs, and the answers made from them."""
 
-
-class Answers:
-    """Inputs are read with in_; every answer becomes an attribute of out."""
-
-    def __init__(self, suite, inputs):
-        self.s, self.inputs, self.out = suite, inputs, {}
-        self.now = self.number("now")
-        self.room = inputs["room_id"]
-        self.group_id = self.put("group_id", self.room.replace("/r/", "/g/").encode())
-        for section in (
-            self.keys, self.credential, self.wrapping, self.table, self.join_link, self.metadata, self.policies,
-            self.sibling, self.queue, self.package, self.request, self.response, self.token, self.upload,
-            self.containers, self.fanout, self.group_info, self.answer, self.texts,
-        ):
-            section()
+    def __init__(self, suite_name, inputs):
+        self.suite = SUITES[suite_name]
+        self.inputs = inputs
+        self.answers = {}
 
     def octets(self, name):
+        """An input in hex."""
         return bytes.fromhex(self.inputs[name])
 
     def number(self, name):
         return int(self.inputs[name])
 
-    def put(self, name, value):
-        self.out[name] = value.hex()
-        return value
+    def uri(self, name):
+        return self.inputs[name].encode()
 
-    def get(self, name):
-        return bytes.fromhex(self.out[name])
+    def add(self, name, **fields):
+        """Encode the structure that an answer is named after; keep and return the octets."""
+        self.answers[name] = s.named(name).encode(fields)
+        return self.answers[name]
 
-    def keys(self):
-        for name in ("ca_a.example", "ca_b.example", "alice", "bob", "leaf", "sibling", "upload"):
-            self.put(name + "_public_key", self.s.signature.public(self.octets(name + "_private_key")))
-        for name in ("queue", "establishment", "connection_response", "keymaterial"):
-            self.put(name + "_public_key", self.s.kem.public(self.octets(name + "_private_key")))
-        for name in ("alice", "bob"):
-            certificate = t.x509(self.octets(name + "_certificate"))
-            self.put(name + "_client_credential", t.Credential.write(certificate))
+    def add_signed(self, name, key, label, **fields):
+        """The same for a structure that ends in a signature over all fields before it."""
+        signed = s.named(name).encode_before_last(fields)
+        self.answers[name] = signed + opaque(self.sign(key, label, signed))
+        return self.answers[name]
 
-    # Section 2
+    def value(self, name):
+        """The structure that an answer holds."""
+        return s.named(name).decode(self.answers[name])
 
-    def credential(self):
-        self.tbs = {
-            "client_pseudonym": self.inputs["client_pseudonym"],
-            "user_pseudonym": self.inputs["user_pseudonym"],
-            "signature_public_key": self.get("leaf_public_key"),
-        }
-        tbs = self.tbs_octets = self.put("PseudonymousCredentialTBS", t.PseudonymousCredentialTBS.write(self.tbs))
-        signature = self.s.sign_with_label(self.octets("bob_private_key"), "PseudonymousCredentialTBS", tbs)
-        self.put("pseudonymous_credential_signature", signature)
-        tbe = {
-            "pseudonymous_credential_signature": signature,
-            "client_credential": t.x509(self.octets("bob_certificate")),
-        }
-        plaintext = pad(self.put("IdentityLinkTBE", t.IdentityLinkTBE.write(tbe)), 1024)
-        self.put("Padded_link", plaintext)
-        self.link = self.put("identity_link_key", self.link_key(tbs))
-        aead = self.put("identity_link_aead_key", expand_with_label(self.link, "key", b"", self.s.nk))
-        self.put("identity_link_commitment", expand_with_label(self.link, "commit", b"", NH))
-        self.cipher = self.seal_link(plaintext)
-        assert len(aead) == self.s.nk
-        self.put("IdentityLinkCiphertext", t.IdentityLinkCiphertext.write(self.cipher))
-        cred = self.cred = {**self.tbs, "identity_link_ciphertext": self.cipher}
-        self.put("PseudonymousCredential", t.PseudonymousCredential.write(cred))
-        self.outer = {"type": 0xFD4D, "pseudonymous_credential": cred}
-        self.put("Credential", t.PseudonymousOuterCredential.write(self.outer))
+    def sign(self, key, label, content):
+        """SignWithLabel with a private key of the inputs."""
+        return self.suite.sign(self.octets(key + "_private_key"), label, content)
 
-    def link_key(self, tbs):
-        return expand_with_label(self.octets("connection_key"), "IdentityLinkKey", tbs, NH)
+    def encrypt(self, public, ephemeral, label, context, plaintext):
+        """EncryptWithLabel to a public key of the answers with an ephemeral key of the inputs."""
+        kem_output, ciphertext = self.suite.encrypt(
+            self.answers[public + "_public_key"],
+            self.octets(ephemeral + "_ephemeral_private_key"), label, context, plaintext)
+        return {"kem_output": kem_output, "ciphertext": ciphertext}
 
-    def seal_link(self, plaintext):
-        commitment, nonce = self.get("identity_link_commitment"), self.octets("identity_link_nonce")
-        aad = self.tbs_octets + vector(commitment)
-        ciphertext = self.s.seal(self.get("identity_link_aead_key"), nonce, aad, plaintext)
-        return {"commitment": commitment, "nonce": nonce, "ciphertext": ciphertext}
 
-    # Section 3
+def make(suite_name, inputs):
+    """Return the Scene of a suite with all of its answers."""
+    scene = Scene(suite_name, inputs)
+    for part in (_public_keys, _credentials, _link, _wrapper_keys, _wrapping, _table,
+                 _room_metadata, _join_link, _policies, _package, _request, _response,
+                 _queue, _token, _upload, _key_material, _sibling_proof, _safe_aad, _extensions,
+                 _join_code, _fanout, _group_info):
+        part(scene)
+    return scene
 
-    def wrapping(self):
-        self.ring, self.wrapped = {0: self.octets("wrapper_key_0")}, {}
-        for g in GENERATIONS:
-            if g:
-                secret = self.octets(f"exporter_secret_{g}")
-                self.ring[g] = exporter(secret, "MIMI identity link wrapper", b"", NH)
-            key, context = self.ring[g], scope(self.group_id, g)
-            self.put(f"WrapperKey_{g}", t.WrapperKey.write({"wrapper_epoch": g, "key": key}))
-            aead = self.put(f"wrap_aead_key_{g}", expand_with_label(key, "IdentityLinkWrap", b"", self.s.nk))
-            nonce = self.octets(f"wrap_nonce_{g}")
-            ciphertext = self.s.seal(aead, nonce, context + self.tbs_octets, self.link)
-            self.wrapped[g] = {"wrapper_epoch": g, "nonce": nonce, "ciphertext": ciphertext}
-            self.put(f"EncryptedIdentityLinkKey_{g}", t.EncryptedIdentityLinkKey.write(self.wrapped[g]))
-            self.put(f"newest_key_commitment_{g}", self.key_commitment(key, g))
-            self.put(f"external_join_psk_id_{g}", b"MGP1 join" + g.to_bytes(8, "big"))
-            self.put(f"external_join_psk_{g}", expand_with_label(key, "ExternalJoinPSK", context, NH))
 
-    def key_commitment(self, key, generation):
-        return expand_with_label(key, "WrapperCommit", scope(self.group_id, generation), NH)
+def uint64(number):
+    return s.UINT64.encode(number)
 
-    def live_keys(self):
-        return [{"wrapper_epoch": g, "key": k} for g, k in sorted(self.ring.items())]
 
-    def table(self):
-        self.put("AddAAD", t.AddAAD.write({"encrypted_identity_link_keys": [None, self.wrapped[7]]}))
-        entries = [(0, self.wrapped[0]), (2, None), (3, self.wrapped[1]), (260, self.wrapped[7])]
-        entries = [{"leaf_index": leaf, "key": key} for leaf, key in entries]
-        self.put("IdentityLinkEntry", t.IdentityLinkEntry.write(entries[3]))
-        self.put("IdentityLinkEntry_absent", t.IdentityLinkEntry.write(entries[1]))
-        self.link_table = {"group_id": self.group_id, "epoch": self.number("epoch"), "entries": entries}
-        encoded = self.put("IdentityLinkTable", t.IdentityLinkTable.write(self.link_table))
-        self.put("table_hash", self.table_hash(encoded))
-        self.state = {
-            "newest_generation": 7,
-            "newest_key_commitment": self.get("newest_key_commitment_7"),
-            "table_hash": self.get("table_hash"),
-        }
-        self.put("IdentityLinkState", t.IdentityLinkState.write(self.state))
-        keys = {"keys": self.live_keys(), "table": self.link_table}
-        self.put("IdentityLinkWrapperKeys", t.IdentityLinkWrapperKeys.write(keys))
+def group_vector(scene):
+    """group_id<V>."""
+    return opaque(scene.answers["group_id"])
 
-    def table_hash(self, encoded):
-        return ref_hash("MIMI 1.0 IdentityLinkTable", encoded)
 
-    def join_link(self):
-        code, key = self.octets("join_link_code"), self.octets("join_link_key")
+def _public_keys(scene):
+    signatures, kem = scene.suite.signatures, scene.suite.kem
+    for names, public in (
+            (("alice", "bob", "ca_a.example", "ca_b.example", "leaf", "sibling", "upload"),
+             signatures.public),
+            (("connection_response", "establishment", "keymaterial", "queue"), kem.public),
+            (("issuer",), voprf.public_key)):
+        for name in names:
+            scene.answers[name + "_public_key"] = public(scene.octets(name + "_private_key"))
 
-        def url(b):
-            return base64.urlsafe_b64encode(b).rstrip(b"=").decode()
 
-        self.out["join_link"] = f"{self.room}#c={url(code)}&k={url(key)}"
-        code_hash = self.put("join_link_code_hash", hashlib.sha256(code).digest())
-        plaintext = self.put("join_link_plaintext", t.Keys.write(self.live_keys()))
-        aead, aad = self.bundle_key()
-        nonce = self.octets("join_link_nonce")
-        bundle = t.JoinBundle.write({"nonce": nonce, "ciphertext": self.s.seal(aead, nonce, aad, plaintext)})
-        self.put("JoinBundle", bundle)
-        registration = {
-            "room_id": self.room, "code_hash": code_hash, "bundle": bundle,
-            "not_after": self.number("join_code_not_after"), "uses": 3,
-        }
-        content = t.JoinCodeRegistrationTBS.write(registration)
-        signature = self.s.sign_with_label(self.octets("leaf_private_key"), "JoinCodeRegistration", content)
-        self.put("JoinCodeRegistration", content + vector(signature))
+# Credentials and links (section 2)
 
-    def bundle_key(self):
-        group = vector(self.group_id)
-        key = expand_with_label(self.octets("join_link_key"), "JoinLink", group, self.s.nk)
-        return key, group + vector(self.octets("join_link_code"))
+def x509_credential(scene, person):
+    """The Credential of a client: one certificate."""
+    return {"type": s.X509, "certificates": [scene.octets(person + "_certificate")]}
 
-    def metadata(self):
-        for g in (0, 7):
-            aead = self.put(f"room_metadata_aead_key_{g}", self.metadata_key(g))
-            plaintext = self.put(f"Padded_metadata_{g}", pad(self.octets(f"room_metadata_{g}"), 1024))
-            nonce = self.octets(f"room_metadata_nonce_{g}")
-            ciphertext = self.s.seal(aead, nonce, scope(self.group_id, g), plaintext)
-            metadata = {"wrapper_epoch": g, "nonce": nonce, "ciphertext": ciphertext}
-            self.put(f"EncryptedRoomMetadata_{g}", t.EncryptedRoomMetadata.write(metadata))
 
-    def metadata_key(self, g):
-        return expand_with_label(self.ring[g], "RoomMetadata", b"", self.s.nk)
+def _credentials(scene):
+    a = scene.answers
+    a["group_id"] = uris.group_id(scene.uri("room_id"))
+    for person in ("alice", "bob"):
+        a[person + "_client_credential"] = s.ClientCredential.encode(
+            x509_credential(scene, person))
+    tbs = scene.add("PseudonymousCredentialTBS", client_pseudonym=scene.uri("client_pseudonym"),
+                    user_pseudonym=scene.uri("user_pseudonym"),
+                    signature_public_key=a["leaf_public_key"])
+    a["pseudonymous_credential_signature"] = scene.sign("bob", "PseudonymousCredentialTBS", tbs)
 
-    # Section 6
 
-    def policies(self):
-        rooms = {name: (1, i, 1, 0, 1000) for i, name in enumerate(("all", "admins", "optional", "forbidden"))}
-        rooms["connection"] = (1, 0, 0, 1, 2)
-        for name, values in rooms.items():
-            policy = dict(zip(t.MinimalMetadataPolicy.fields, values))
-            self.put("MinimalMetadataPolicy_" + name, t.MinimalMetadataPolicy.write(policy))
+def seal_link(scene, plaintext):
+    """Seal the padded octets of an IdentityLinkTBE."""
+    a = scene.answers
+    commitment, nonce = a["identity_link_commitment"], scene.octets("identity_link_nonce")
+    aad = a["PseudonymousCredentialTBS"] + opaque(commitment)
+    sealed = scene.suite.seal(a["identity_link_aead_key"], nonce, aad, plaintext)
+    return {"commitment": commitment, "nonce": nonce, "ciphertext": sealed}
 
-    # Section 1
 
-    def sibling(self):
-        self.sibling_key = self.get("sibling_public_key")
-        content = vector(self.group_id) + self.tbs_octets
-        signature = self.s.sign_with_label(self.octets("sibling_private_key"), "MGP1 Sibling", content)
-        self.put("SiblingProof", t.SiblingProof.write({"leaf_index": 3, "signature": signature}))
+def link_key(scene, tbs):
+    """The identity_link_key of a leaf from a KeyPackage, for the contact."""
+    return expand_with_label(scene.octets("connection_key"), "IdentityLinkKey", tbs, HASH_SIZE)
 
-    # Section 5
 
-    def queue(self):
-        queue_id = {"queue_id": self.octets("queue_id"), "not_after": self.number("queue_not_after")}
-        encoded = self.put("QueueId", t.QueueId.write(queue_id))
-        self.put("QueueReference", t.QueueReference.write(self.queue_reference(encoded)))
+def link_commitment(key):
+    return expand_with_label(key, "commit", b"", HASH_SIZE)
 
-    def encrypt(self, name, public, label, context, plaintext):
-        ephemeral = self.octets(name + "_ephemeral_private_key")
-        return self.s.encrypt_with_label(ephemeral, public, label, context, plaintext)
 
-    def queue_reference(self, queue_id):
-        sealed = self.encrypt("queue", self.get("queue_public_key"), "QueueID", self.tbs_octets, pad(queue_id, 64))
-        return {"domain": "b.example", "key_id": self.number("queue_key_id"), "sealed_queue_id": sealed}
+def _link(scene):
+    a = scene.answers
+    tbe = scene.add("IdentityLinkTBE",
+                    pseudonymous_credential_signature=a["pseudonymous_credential_signature"],
+                    client_credential=x509_credential(scene, "bob"))
+    key = a["identity_link_key"] = link_key(scene, a["PseudonymousCredentialTBS"])
+    a["identity_link_aead_key"] = scene.suite.aead_key(key, "key")
+    a["identity_link_commitment"] = link_commitment(key)
+    a["Padded_link"] = s.pad(tbe, s.LINK_BLOCK)
+    link = scene.add("IdentityLinkCiphertext", **seal_link(scene, a["Padded_link"]))
+    credential = scene.add("PseudonymousCredential", **scene.value("PseudonymousCredentialTBS"),
+                           identity_link_ciphertext=link)
+    scene.add("Credential", type=s.PSEUDONYMOUS, pseudonymous_credential=credential)
 
-    def token(self):
-        token = self.octets("connection_token")
-        self.put("token_hash", hashlib.sha256(token).digest())
-        content = {
-            "connection_token": token, "nonce": self.octets("token_nonce"),
-            "created_at_ms": self.number("token_created_at_ms"),
-            "response_key": self.get("connection_response_public_key"),
-        }
-        plaintext = pad(self.put("ConnectionTokenContent", t.ConnectionTokenContent.write(content)), 256)
-        public = self.get("keymaterial_public_key")
-        self.token_context = vector(self.room.encode()) + self.tbs_octets
-        sealed = {
-            "domain": "b.example", "key_id": self.number("keymaterial_key_id"),
-            "sealed": self.encrypt("token", public, "ConnectionToken", self.token_context, plaintext),
-        }
-        self.put("SealedConnectionToken", t.SealedConnectionToken.write(sealed))
-        request = {
-            "protocol": 1, "requestingUser": self.tbs["user_pseudonym"], "targetUser": "mimi://b.example/keymaterial",
-            "roomId": self.room, "acceptableCiphersuites": [self.s.number],
-            "requiredCapabilities": {"extensions": [6], "proposals": [8, 10], "credentials": [0xFD4D]},
-            "requesterSignatureKey": self.get("leaf_public_key"), "requesterCredential": self.outer, "token": sealed,
-        }
-        content = t.AnonymousKeyMaterialRequestTBS.write(request)
-        signature = self.s.sign_with_label(self.octets("leaf_private_key"), "KeyMaterialRequestTBS", content)
-        encoded = self.put("AnonymousKeyMaterialRequest", content + vector(signature))
-        self.put("AnonymousKeyMaterialRequest_hash", hashlib.sha256(encoded).digest())
 
-    def upload(self):
-        upload = {
-            "version": 1, "cipher_suite": self.s.number, "token_hash": self.get("token_hash"),
-            "sequence": self.number("upload_sequence"), "client_slots": [0, 3],
-            "dropped_sets": [self.tbs["user_pseudonym"]], "key_packages": b"", "tokens": [],
-            "upload_key": self.get("upload_public_key"),
-        }
-        content = t.KeyMaterialUploadTBS.write(upload)
-        signature = self.s.sign_with_label(self.octets("upload_private_key"), "KeyMaterialUpload", content)
-        self.put("KeyMaterialUpload", content + vector(signature))
-        private, nonce = self.octets("issuer_private_key"), self.octets("upload_token_nonce")
-        self.put("issuer_public_key", voprf.public(private))
-        key_id = self.number("issuer_key_id")
-        token = {"key_id": key_id, "nonce": nonce, "output": self.token_output(key_id, nonce)}
-        self.put("UploadToken", t.UploadToken.write(token))
+# Wrapping and distribution (section 3)
 
-    def token_output(self, key_id, nonce):
-        return voprf.evaluate(self.octets("issuer_private_key"), b"MGP1 UploadToken" + bytes([key_id]) + nonce)
+def key_commitment(scene, key, generation):
+    """newest_key_commitment of a wrapper key."""
+    context = group_vector(scene) + uint64(generation)
+    return expand_with_label(key, "WrapperCommit", context, HASH_SIZE)
 
-    def answer(self):
-        response = {"protocol": 1, "userStatus": 5, "userUri": b"", "clients": b""}
-        plaintext = pad(self.put("KeyMaterialResponse", t.KeyMaterialResponse.write(response)), 4096)
-        public, request = self.get("connection_response_public_key"), self.get("AnonymousKeyMaterialRequest_hash")
-        sealed = self.encrypt("key_material_response", public, "KeyMaterialResponse", request, plaintext)
-        self.put("SealedKeyMaterialResponse", t.HPKECiphertext.write(sealed))
 
-    # Sections 2 and 3: where components stand
+def join_psk(scene, key, generation):
+    context = group_vector(scene) + uint64(generation)
+    return expand_with_label(key, "ExternalJoinPSK", context, HASH_SIZE)
 
-    def containers(self):
-        def components(*names):
-            return [{"component_id": i, "data": self.get(n)} for i, n in names]
 
-        aad = (0x8D40, "AddAAD")
-        self.put("SafeAAD", t.SafeAAD.write({"items": components(aad)}))
-        others = (0x8D43, "EncryptedConnectionResponse"), (0x8D48, "SiblingProof")
-        self.put("SafeAAD_external", t.SafeAAD.write({"items": components(aad, *others)}))
-        mimi = [0x0022, 0x0023, 0x0025, 0x0026, 0x0027]
-        own = [0x8D40, 0x8D41, 0x8D42, 0x8D43, 0x8D44, 0x8D46, 0x8D47, 0x8D48]
-        negotiated = [
-            {"component_id": 0x0001, "data": t.ComponentsList.write(mimi + own)},
-            {"component_id": 0x0002, "data": t.ComponentsList.write([0x8D40, 0x8D43, 0x8D48])},
-        ]
-        state = (0x8D47, "IdentityLinkState")
-        self.extension("leaf", negotiated + components((0x8D42, "QueueReference")))
-        group = components((0x8D44, "MinimalMetadataPolicy_all"), (0x8D46, "EncryptedRoomMetadata_7"))
-        self.extension("group", negotiated + group)
-        self.extension("group_info", components(state))
-        self.extension("welcome", components((0x8D41, "IdentityLinkWrapperKeys"), state))
+def _wrapper_keys(scene):
+    """Generation 0 is an input, the others are exported."""
+    a = scene.answers
+    for generation in GENERATIONS:
+        if generation == 0:
+            key = scene.octets("wrapper_key_0")
+        else:
+            secret = scene.octets(f"exporter_secret_{generation}")
+            key = mls_exporter(secret, EXPORTER_LABEL, b"", HASH_SIZE)
+        scene.add(f"WrapperKey_{generation}", wrapper_epoch=generation, key=key)
+        a[f"newest_key_commitment_{generation}"] = key_commitment(scene, key, generation)
+        a[f"external_join_psk_id_{generation}"] = b"MGP1 join" + uint64(generation)
+        a[f"external_join_psk_{generation}"] = join_psk(scene, key, generation)
 
-    def extension(self, name, components):
-        extension = {"extension_type": 0x0006, "extension_data": {"component_data": components}}
-        self.put("Extension_" + name, t.Extension.write(extension))
 
-    # Section 10
+def wrapper_key(scene, generation):
+    return scene.value(f"WrapperKey_{generation}").key
 
-    def fanout(self):
-        message = {
-            "version": 1, "wire_format": 2, "group_id": self.group_id, "epoch": self.number("epoch"), "content_type": 1,
-            "authenticated_data": b"", "encrypted_sender_data": self.octets("encrypted_sender_data"),
-            "ciphertext": self.octets("message_ciphertext"),
-        }
-        fanout = {
-            "message": {"timestamp": self.number("fanout_accepted_ms"), "message": message, "frank": None},
-            "targets": [{"queue": t.QueueReference.decode(self.get("QueueReference")), "tbs": self.tbs}],
-        }
-        self.put("MinimalMetadataFanout", t.MinimalMetadataFanout.write(fanout))
 
-    def group_info(self):
-        context = {
-            "version": 1, "cipher_suite": self.s.number, "group_id": self.group_id, "epoch": self.number("epoch"),
-            "tree_hash": self.octets("tree_hash"),
-            "confirmed_transcript_hash": self.octets("confirmed_transcript_hash"), "extensions": b"",
-        }
-        info = {
-            "group_context": context, "extensions": [t.Extension.decode(self.get("Extension_group_info"))],
-            "confirmation_tag": self.octets("confirmation_tag"), "signer": 3,
-            "signature": self.octets("group_info_signature"),
-        }
-        shown = {
-            "groupInfo": info, "ratchetTreeOption": 4, "pending_proposals": b"", "table": self.link_table,
-            "link_bundle": self.get("JoinBundle"),
-        }
-        self.put("GroupInfoRatchetTreeTBE", t.GroupInfoRatchetTreeTBE.write(shown))
+def live_keys(scene):
+    return [scene.value(f"WrapperKey_{generation}") for generation in GENERATIONS]
 
-    def texts(self):
-        self.put("JoinLink", self.out["join_link"].encode())
-        key = base64.urlsafe_b64encode(self.get("keymaterial_public_key")).rstrip(b"=").decode()
-        values = self.number("keymaterial_key_id"), self.s.number, key, self.number("keymaterial_not_after")
-        keys = [dict(zip(("id", "suite", "key", "notAfter"), values))]
-        self.put("KeymaterialKeys", json.dumps(keys, separators=(",", ":")).encode())
 
-    # Section 4
+def wrap_aad(scene, generation):
+    return group_vector(scene) + uint64(generation) + scene.answers["PseudonymousCredentialTBS"]
 
-    def package(self):
-        tbs = {
-            "version": 1, "cipher_suite": self.s.number, "user_uri": self.inputs["package_user_uri"],
-            "establishment_public_key": self.get("establishment_public_key"),
-            "not_before": self.number("package_not_before"), "not_after": self.number("package_not_after"),
-            "last_resort": 0, "client_credential": t.x509(self.octets("bob_certificate")),
-        }
-        encoded = self.put("ConnectionEstablishmentPackageTBS", t.ConnectionEstablishmentPackageTBS.write(tbs))
-        package = self.put("ConnectionEstablishmentPackage", self.signed_package(encoded))
-        self.cep_ref = self.put("cep_ref", ref_hash("MIMI 1.0 ConnectionEstablishmentPackage", package))
 
-    def signed_package(self, tbs):
-        key = self.octets("bob_private_key")
-        return tbs + vector(self.s.sign_with_label(key, "ConnectionEstablishmentPackageTBS", tbs))
+def _wrapping(scene):
+    a = scene.answers
+    for generation in GENERATIONS:
+        key = scene.suite.aead_key(wrapper_key(scene, generation), "IdentityLinkWrap")
+        nonce = scene.octets(f"wrap_nonce_{generation}")
+        sealed = scene.suite.seal(key, nonce, wrap_aad(scene, generation), a["identity_link_key"])
+        a[f"wrap_aead_key_{generation}"] = key
+        scene.add(f"EncryptedIdentityLinkKey_{generation}", wrapper_epoch=generation,
+                  nonce=nonce, ciphertext=sealed)
 
-    def request(self):
-        request = {
-            "requester_client_credential": t.x509(self.octets("alice_certificate")),
-            "connection_room_id": self.room,
-            "connection_room_identity_link_wrapper_key": self.ring[0],
-            "requester_connection_key": self.octets("requester_connection_key"),
-            "connection_response_key": self.get("connection_response_public_key"),
-            "requester_connection_token": self.octets("requester_connection_token"),
-            "join_secret": self.octets("join_secret"),
-            "created_at_ms": self.number("request_created_at_ms"),
-        }
-        encoded = self.put("ConnectionRequest", t.ConnectionRequest.write(request))
-        code = expand_with_label(request["join_secret"], "JoiningCode", self.room.encode(), 32)
-        self.put("joining_code", code)
-        recipient = self.inputs["package_user_uri"]
-        context = {"recipient_user_uri": recipient, "cep_ref": self.cep_ref}
-        self.request_context = self.put("ConnectionRequestContext", t.ConnectionRequestContext.write(context))
-        self.put("ConnectionRequestTBS", t.ConnectionRequestTBS.write({"request": request, **context}))
-        signed = self.put("SignedConnectionRequest", self.signed_request(encoded))
-        self.request_ref = self.put("request_ref", ref_hash("MIMI 1.0 ConnectionRequest", signed))
-        sealed = self.sealed_request(signed)
-        self.put("EncryptedConnectionRequest", t.HPKECiphertext.write(sealed))
-        envelope = {"target": recipient, "cep_ref": self.cep_ref, "request": sealed}
-        self.put("ConnectionRequestEnvelope", t.ConnectionRequestEnvelope.write(envelope))
 
-    def signed_request(self, request):
-        content = request + self.request_context
-        return request + vector(self.s.sign_with_label(self.octets("alice_private_key"), "ConnectionRequestTBS", content))
+def wrapped(scene, generation):
+    """The wrapped key of a generation as the value of an optional field."""
+    if generation is None:
+        return None
+    return scene.value(f"EncryptedIdentityLinkKey_{generation}")
 
-    def sealed_request(self, signed):
-        public = self.get("establishment_public_key")
-        return self.encrypt("connection_request", public, "ConnectionRequest", self.request_context, pad(signed, 4096))
 
-    def response(self):
-        response = {
-            "responder_connection_key": self.octets("connection_key"),
-            "responder_connection_token": self.octets("connection_token"),
-        }
-        context = {"connection_room_id": self.room, "request_ref": self.request_ref, "responder_tbs": self.tbs}
-        self.response_context = self.put("ConnectionResponseContext", t.ConnectionResponseContext.write(context))
-        plaintext = pad(self.put("ConnectionResponse", t.ConnectionResponse.write(response)), 256)
-        public = self.get("connection_response_public_key")
-        sealed = self.encrypt("connection_response", public, "ConnectionResponse", self.response_context, plaintext)
-        self.put("EncryptedConnectionResponse", t.HPKECiphertext.write(sealed))
+def _table(scene):
+    a = scene.answers
+    entries = {leaf: {"leaf_index": leaf, "key": wrapped(scene, generation)}
+               for leaf, generation in TABLE_LEAVES}
+    scene.add("IdentityLinkEntry", **entries[ENTRY_LEAF])
+    scene.add("IdentityLinkEntry_absent", **entries[ABSENT_LEAF])
+    table = scene.add("IdentityLinkTable", group_id=a["group_id"], epoch=scene.number("epoch"),
+                      entries=list(entries.values()))
+    a["table_hash"] = s.table_hash(table)
+    scene.add("IdentityLinkWrapperKeys", keys=live_keys(scene),
+              table=scene.value("IdentityLinkTable"))
+    scene.add("IdentityLinkState", newest_generation=NEWEST,
+              newest_key_commitment=a[f"newest_key_commitment_{NEWEST}"],
+              table_hash=a["table_hash"])
+    scene.add("AddAAD", encrypted_identity_link_keys=[None, wrapped(scene, NEWEST)])
+
+
+def seal_metadata(scene, generation, plaintext):
+    """Seal the padded octets of a RoomMetaData."""
+    key = scene.answers[f"room_metadata_aead_key_{generation}"]
+    nonce = scene.octets(f"room_metadata_nonce_{generation}")
+    sealed = scene.suite.seal(key, nonce, group_vector(scene) + uint64(generation), plaintext)
+    return {"wrapper_epoch": generation, "nonce": nonce, "ciphertext": sealed}
+
+
+def _room_metadata(scene):
+    a = scene.answers
+    for generation in (0, NEWEST):
+        a[f"room_metadata_aead_key_{generation}"] = scene.suite.aead_key(
+            wrapper_key(scene, generation), "RoomMetadata")
+        padded = s.pad(scene.octets(f"room_metadata_{generation}"), s.METADATA_BLOCK)
+        a[f"Padded_metadata_{generation}"] = padded
+        scene.add(f"EncryptedRoomMetadata_{generation}",
+                  **seal_metadata(scene, generation, padded))
+
+
+def base64url(octets):
+    return base64.urlsafe_b64encode(octets).rstrip(b"=")
+
+
+def bundle_key(scene):
+    return scene.suite.aead_key(scene.octets("join_link_key"), "JoinLink", group_vector(scene))
+
+
+def bundle_aad(scene):
+    return group_vector(scene) + opaque(scene.octets("join_link_code"))
+
+
+def _join_link(scene):
+    a = scene.answers
+    code, nonce = scene.octets("join_link_code"), scene.octets("join_link_nonce")
+    a["JoinLink"] = (scene.uri("room_id") + b"#c=" + base64url(code)
+                     + b"&k=" + base64url(scene.octets("join_link_key")))
+    a["join_link"] = a["JoinLink"].decode()
+    a["join_link_code_hash"] = sha256(code)
+    a["join_link_plaintext"] = s.LiveKeys.encode(live_keys(scene))
+    sealed = scene.suite.seal(bundle_key(scene), nonce, bundle_aad(scene),
+                              a["join_link_plaintext"])
+    scene.add("JoinBundle", nonce=nonce, ciphertext=sealed)
+
+
+# Policy (section 6)
+
+def _policies(scene):
+    scene.add("MinimalMetadataPolicy_connection", **s.CONNECTION_ROOM)
+    for requirement, name in enumerate(("all", "admins", "optional", "forbidden")):
+        scene.add("MinimalMetadataPolicy_" + name, version=1, requirement=requirement,
+                  mode=s.EPOCH_ROTATED, connection_room=0, max_users=MAX_USERS)
+
+
+# Connections (section 4)
+
+def sign_package(scene, tbs):
+    """ConnectionEstablishmentPackage of its signed part."""
+    return tbs + opaque(scene.sign("bob", "ConnectionEstablishmentPackageTBS", tbs))
+
+
+def _package(scene):
+    a = scene.answers
+    tbs = scene.add("ConnectionEstablishmentPackageTBS",
+                    version=1, cipher_suite=scene.suite.number,
+                    user_uri=scene.uri("package_user_uri"),
+                    establishment_public_key=a["establishment_public_key"],
+                    not_before=scene.number("package_not_before"),
+                    not_after=scene.number("package_not_after"), last_resort=0,
+                    client_credential=x509_credential(scene, "bob"))
+    package = a["ConnectionEstablishmentPackage"] = sign_package(scene, tbs)
+    a["cep_ref"] = ref_hash("MIMI 1.0 ConnectionEstablishmentPackage", package)
+
+
+def sign_request(scene, request):
+    """SignedConnectionRequest of a ConnectionRequest."""
+    tbs = request + scene.answers["ConnectionRequestContext"]
+    return request + opaque(scene.sign("alice", "ConnectionRequestTBS", tbs))
+
+
+def seal_request(scene, signed):
+    """EncryptedConnectionRequest of a SignedConnectionRequest."""
+    return scene.encrypt("establishment", "connection_request", "ConnectionRequest",
+                         scene.answers["ConnectionRequestContext"],
+                         s.pad(signed, s.REQUEST_BLOCK))
+
+
+def _request(scene):
+    a = scene.answers
+    context = scene.add("ConnectionRequestContext", cep_ref=a["cep_ref"],
+                        recipient_user_uri=scene.uri("package_user_uri"))
+    request = scene.add("ConnectionRequest",
+                        requester_client_credential=x509_credential(scene, "alice"),
+                        connection_room_id=scene.uri("room_id"),
+                        connection_room_identity_link_wrapper_key=wrapper_key(scene, 0),
+                        requester_connection_key=scene.octets("requester_connection_key"),
+                        connection_response_key=a["connection_response_public_key"],
+                        requester_connection_token=scene.octets("requester_connection_token"),
+                        join_secret=scene.octets("join_secret"),
+                        created_at_ms=scene.number("request_created_at_ms"))
+    a["ConnectionRequestTBS"] = request + context
+    signed = a["SignedConnectionRequest"] = sign_request(scene, request)
+    sealed = seal_request(scene, signed)
+    scene.add("EncryptedConnectionRequest", **sealed)
+    scene.add("ConnectionRequestEnvelope", target=scene.uri("package_user_uri"),
+              cep_ref=a["cep_ref"], request=sealed)
+    a["request_ref"] = ref_hash("MIMI 1.0 ConnectionRequest", signed)
+    a["joining_code"] = expand_with_label(scene.octets("join_secret"), "JoiningCode",
+                                          scene.uri("room_id"), 32)
+
+
+def _response(scene):
+    response = scene.add("ConnectionResponse",
+                         responder_connection_key=scene.octets("connection_key"),
+                         responder_connection_token=scene.octets("connection_token"))
+    context = scene.add("ConnectionResponseContext", connection_room_id=scene.uri("room_id"),
+                        request_ref=scene.answers["request_ref"],
+                        responder_tbs=scene.value("PseudonymousCredentialTBS"))
+    scene.add("EncryptedConnectionResponse", **scene.encrypt(
+        "connection_response", "connection_response", "ConnectionResponse", context,
+        s.pad(response, s.RESPONSE_BLOCK)))
+
+
+# Queues, tokens and key material (section 5)
+
+def leaf_domain(scene):
+    return uris.domain_of(scene.uri("client_pseudonym"))
+
+
+def seal_queue(scene, queue_id):
+    """QueueReference of the octets of a QueueId."""
+    sealed = scene.encrypt("queue", "queue", "QueueID",
+                           scene.answers["PseudonymousCredentialTBS"],
+                           s.pad(queue_id, s.QUEUE_BLOCK))
+    return {"domain": leaf_domain(scene), "key_id": scene.number("queue_key_id"),
+            "sealed_queue_id": sealed}
+
+
+def _queue(scene):
+    queue_id = scene.add("QueueId", queue_id=scene.octets("queue_id"),
+                         not_after=scene.number("queue_not_after"))
+    scene.add("QueueReference", **seal_queue(scene, queue_id))
+
+
+def token_context(scene):
+    return opaque(scene.uri("room_id")) + scene.answers["PseudonymousCredentialTBS"]
+
+
+def _token(scene):
+    a = scene.answers
+    token = scene.octets("connection_token")
+    a["token_hash"] = sha256(token)
+    content = scene.add("ConnectionTokenContent",
+                        connection_token=token, nonce=scene.octets("token_nonce"),
+                        created_at_ms=scene.number("token_created_at_ms"),
+                        response_key=a["connection_response_public_key"])
+    sealed = scene.encrypt("keymaterial", "token", "ConnectionToken", token_context(scene),
+                           s.pad(content, s.TOKEN_BLOCK))
+    scene.add("SealedConnectionToken", domain=leaf_domain(scene),
+              key_id=scene.number("keymaterial_key_id"), sealed=sealed)
+
+
+def _upload(scene):
+    a = scene.answers
+    key_id, nonce = scene.number("issuer_key_id"), scene.octets("upload_token_nonce")
+    scene.add("UploadToken", key_id=key_id, nonce=nonce,
+              output=voprf.upload_token_output(scene.octets("issuer_private_key"), key_id, nonce))
+    scene.add_signed("KeyMaterialUpload", "upload", "KeyMaterialUpload",
+                     version=1, cipher_suite=scene.suite.number, token_hash=a["token_hash"],
+                     sequence=scene.number("upload_sequence"), client_slots=UPLOAD_SLOTS,
+                     dropped_sets=[scene.uri("user_pseudonym")], key_packages=[], tokens=[],
+                     upload_key=a["upload_public_key"])
+
+
+def _key_material(scene):
+    a = scene.answers
+    token = scene.value("SealedConnectionToken")
+    request = scene.add_signed(
+        "AnonymousKeyMaterialRequest", "leaf", "KeyMaterialRequestTBS",
+        protocol=s.MLS10, requestingUser=scene.uri("user_pseudonym"),
+        targetUser=uris.key_material(token.domain), roomId=scene.uri("room_id"),
+        acceptableCiphersuites=[scene.suite.number],
+        requiredCapabilities={"extensions": [s.APP_DATA_DICTIONARY],
+                              "proposals": [s.APP_DATA_UPDATE, s.SELF_REMOVE],
+                              "credentials": [s.PSEUDONYMOUS]},
+        requesterSignatureKey=a["leaf_public_key"],
+        requesterCredential=scene.value("Credential"), token=token)
+    a["AnonymousKeyMaterialRequest_hash"] = sha256(request)
+    answer = scene.add("KeyMaterialResponse", protocol=s.MLS10, userStatus=s.NO_CONSENT,
+                       userUri=b"", clients=[])
+    scene.add("SealedKeyMaterialResponse", **scene.encrypt(
+        "connection_response", "key_material_response", "KeyMaterialResponse",
+        sha256(request), s.pad(answer, s.ANSWER_BLOCK)))
+    keys = [{"id": scene.number("keymaterial_key_id"), "suite": scene.suite.number,
+             "key": base64url(a["keymaterial_public_key"]).decode(),
+             "notAfter": scene.number("keymaterial_not_after")}]
+    a["KeymaterialKeys"] = json.dumps(keys, separators=(",", ":")).encode()
+
+
+# Components (sections 1 to 3)
+
+def _sibling_proof(scene):
+    content = group_vector(scene) + scene.answers["PseudonymousCredentialTBS"]
+    scene.add("SiblingProof", leaf_index=SIBLING_LEAF,
+              signature=scene.sign("sibling", "MGP1 Sibling", content))
+
+
+def components(pairs):
+    return [{"component_id": number, "data": data} for number, data in pairs]
+
+
+def _safe_aad(scene):
+    a = scene.answers
+    link = (s.IDENTITY_LINK, a["AddAAD"])
+    scene.add("SafeAAD", items=components([link]))
+    scene.add("SafeAAD_external", items=components([
+        link, (s.CONNECTION_RESPONSE, a["EncryptedConnectionResponse"]),
+        (s.SIBLING_PROOF, a["SiblingProof"])]))
+
+
+def _extensions(scene):
+    """app_data_dictionary of each place (section 2, "Leaf" and "GroupContext")."""
+    a = scene.answers
+    lists = [(s.APP_COMPONENTS, s.ComponentsList.encode({"components": s.LEAF_COMPONENTS})),
+             (s.SAFE_AAD, s.ComponentsList.encode({"components": s.LEAF_SAFE_AAD}))]
+    state = (s.LINK_STATE, a["IdentityLinkState"])
+    for place, pairs in (
+            ("leaf", lists + [(s.QUEUE_REFERENCE, a["QueueReference"])]),
+            ("group", lists + [(s.POLICY, a["MinimalMetadataPolicy_all"]),
+                               (s.ROOM_METADATA, a[f"EncryptedRoomMetadata_{NEWEST}"])]),
+            ("group_info", [state]),
+            ("welcome", [(s.WRAPPER_KEYS, a["IdentityLinkWrapperKeys"]), state])):
+        data = s.AppDataDictionary.encode({"component_data": components(pairs)})
+        scene.add("Extension_" + place, extension_type=s.APP_DATA_DICTIONARY, extension_data=data)
+
+
+# On the wire (section 10)
+
+def _join_code(scene):
+    a = scene.answers
+    scene.add_signed("JoinCodeRegistration", "leaf", "JoinCodeRegistration",
+                     room_id=scene.uri("room_id"), code_hash=a["join_link_code_hash"],
+                     bundle=a["JoinBundle"], not_after=scene.number("join_code_not_after"),
+                     uses=JOIN_CODE_USES)
+
+
+def _fanout(scene):
+    message = {"version": s.MLS10, "wire_format": s.PRIVATE_MESSAGE,
+               "group_id": scene.answers["group_id"], "epoch": scene.number("epoch"),
+               "content_type": s.APPLICATION, "authenticated_data": b"",
+               "encrypted_sender_data": scene.octets("encrypted_sender_data"),
+               "ciphertext": scene.octets("message_ciphertext")}
+    target = {"queue": scene.value("QueueReference"),
+              "tbs": scene.value("PseudonymousCredentialTBS")}
+    scene.add("MinimalMetadataFanout", targets=[target], message={
+        "timestamp": scene.number("fanout_accepted_ms"), "message": message, "frank": None})
+
+
+def _group_info(scene):
+    a = scene.answers
+    context = {"version": s.MLS10, "cipher_suite": scene.suite.number, "group_id": a["group_id"],
+               "epoch": scene.number("epoch"), "tree_hash": scene.octets("tree_hash"),
+               "confirmed_transcript_hash": scene.octets("confirmed_transcript_hash"),
+               "extensions": []}
+    info = {"group_context": context, "extensions": [scene.value("Extension_group_info")],
+            "confirmation_tag": scene.octets("confirmation_tag"), "signer": SIGNER_LEAF,
+            "signature": scene.octets("group_info_signature")}
+    scene.add("GroupInfoRatchetTreeTBE", groupInfo=info,
+              ratchetTreeOption={"representation": s.DISTRIBUTION_SERVICE}, pending_proposals=[],
+              table=scene.value("IdentityLinkTable"), link_bundle=a["JoinBundle"])

@@ -1,90 +1,83 @@
-"""Client certificates: docs/mmr-profile.md, section 2."""
+"""Client certificates and the identity CAs that issue them (section 2)."""
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.x509.oid import ExtensionOID
 
-import errors
-import structs
-from errors import need
+import uris
+from codec import Refused
+from structs import require
 
-LONGEST = 942
-TOLERANCE = 24 * 60 * 60
-KNOWN = {ExtensionOID.SUBJECT_ALTERNATIVE_NAME, ExtensionOID.KEY_USAGE, ExtensionOID.BASIC_CONSTRAINTS}
-OTHER_USES = (
-    "content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign",
-)
-
-
-class Verified:
-    def __init__(self, user, client, public, not_before, not_after):
-        self.user, self.client, self.public = user, client, public
-        self.not_before, self.not_after = not_before, not_after
-
-    def check_at(self, now):
-        valid = self.not_before - TOLERANCE <= now <= self.not_after + TOLERANCE
-        need(valid, errors.ErrValidity)
+MAX_SIZE = 942
+TOLERANCE = 24 * 3600
+KNOWN_EXTENSIONS = {ExtensionOID.KEY_USAGE, ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+                    ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+                    ExtensionOID.SUBJECT_KEY_IDENTIFIER}
+USAGES = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+          "key_agreement", "key_cert_sign", "crl_sign")
 
 
-def verify(suite, domain, ca_der, der):
-    """Everything but the time."""
-    need(len(der) <= LONGEST, errors.ErrCertificate)
-    try:
-        cert = x509.load_der_x509_certificate(der)
-        extensions = cert.extensions
-    except ValueError as e:
-        raise errors.ErrCertificate from e
-    algorithm = SignatureAlgorithmOID.ECDSA_WITH_SHA256 if suite.number == 2 else SignatureAlgorithmOID.ED25519
-    need(cert.version is x509.Version.v3 and cert.signature_algorithm_oid == algorithm, errors.ErrCertificate)
-    public = suite.signature.encode(cert.public_key())
-    need(public is not None, errors.ErrCertificate)
-    check_usage(extensions)
-    check_issuer(cert, x509.load_der_x509_certificate(ca_der))
-    user, client = names(extensions)
-    for uri in (user, client):
-        need(structs.split_uri(uri)[0] == domain, errors.ErrDomain)
-    start, end = cert.not_valid_before_utc.timestamp(), cert.not_valid_after_utc.timestamp()
-    return Verified(user, client, public, start, end)
+class ClientCertificate:
+    """A certificate of the right form: its two names, its key and its time."""
 
+    def __init__(self, suite, credential):
+        certificates = credential.certificates
+        require(len(certificates) == 1 and len(certificates[0]) <= MAX_SIZE, "ErrCertificate")
+        try:
+            self.parsed = x509.load_der_x509_certificate(certificates[0])
+            self.extensions = self.parsed.extensions
+            self.public_key = suite.signatures.encode(self.parsed.public_key())
+        except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension,
+                x509.UnsupportedGeneralNameType):
+            raise Refused("ErrCertificate") from None
+        require(self.parsed.version == x509.Version.v3, "ErrCertificate")
+        require(self.public_key, "ErrCertificate")
+        self._check_extensions()
+        self._read_names()
 
-def check_usage(extensions):
-    try:
-        usage = extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound as e:
-        raise errors.ErrCertificate from e
-    alone = usage.digital_signature and not any(getattr(usage, name) for name in OTHER_USES)
-    need(alone, errors.ErrCertificate)
-    for e in extensions:
-        need(e.oid != ExtensionOID.EXTENDED_KEY_USAGE, errors.ErrCertificate)
-        need(not e.critical or e.oid in KNOWN, errors.ErrCertificate)
-        if e.oid == ExtensionOID.BASIC_CONSTRAINTS:
-            need(not e.value.ca, errors.ErrCertificate)
+    def _extension(self, kind):
+        try:
+            return self.extensions.get_extension_for_class(kind).value
+        except x509.ExtensionNotFound:
+            return None
 
+    def _check_extensions(self):
+        """digitalSignature alone, no extendedKeyUsage, nothing critical that is not known."""
+        usage = self._extension(x509.KeyUsage)
+        used = [name for name in USAGES if usage and getattr(usage, name)]
+        require(used == ["digital_signature"], "ErrCertificate")
+        require(not self._extension(x509.ExtendedKeyUsage), "ErrCertificate")
+        constraints = self._extension(x509.BasicConstraints)
+        require(not (constraints and constraints.ca), "ErrCertificate")
+        require(all(extension.oid in KNOWN_EXTENSIONS
+                    for extension in self.extensions if extension.critical), "ErrCertificate")
 
-def check_issuer(cert, ca):
-    need(cert.issuer.public_bytes() == ca.subject.public_bytes(), errors.ErrIssuer)
-    key = ca.public_key()
-    try:
-        if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(cert.signature, cert.tbs_certificate_bytes, ec.ECDSA(hashes.SHA256()))
-        else:
-            key.verify(cert.signature, cert.tbs_certificate_bytes)
-    except InvalidSignature as e:
-        raise errors.ErrIssuer from e
-    within = ca.not_valid_before_utc <= cert.not_valid_before_utc and cert.not_valid_after_utc <= ca.not_valid_after_utc
-    need(within, errors.ErrIssuer)
+    def _read_names(self):
+        """Exactly two URIs: a user and a client, of one domain."""
+        names = list(self._extension(x509.SubjectAlternativeName) or ())
+        require(len(names) == 2 and all(
+            isinstance(name, x509.UniformResourceIdentifier) for name in names), "ErrCertificate")
+        try:
+            found = {uris.parse(name.value.encode())[1]: name.value.encode() for name in names}
+        except Refused:
+            raise Refused("ErrCertificate") from None
+        require(set(found) == {uris.USER, uris.CLIENT}, "ErrCertificate")
+        self.user_uri = found[uris.USER]
+        self.domain = uris.domain_of(self.user_uri)
+        require(uris.domain_of(found[uris.CLIENT]) == self.domain, "ErrCertificate")
 
+    def check_chain(self, domain, authority):
+        """Of the domain, and issued directly by the identity CA within its lifetime."""
+        issuer = x509.load_der_x509_certificate(authority)
+        try:
+            self.parsed.verify_directly_issued_by(issuer)
+        except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+            raise Refused("ErrIssuer") from None
+        require(issuer.not_valid_before_utc <= self.parsed.not_valid_before_utc
+                and self.parsed.not_valid_after_utc <= issuer.not_valid_after_utc, "ErrIssuer")
+        require(self.domain == domain, "ErrDomain")
 
-def names(extensions):
-    """The user's and the client's URI."""
-    try:
-        san = list(extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
-    except x509.ExtensionNotFound as e:
-        raise errors.ErrCertificate from e
-    need(len(san) == 2 and all(isinstance(n, x509.UniformResourceIdentifier) for n in san), errors.ErrCertificate)
-    with errors.instead(errors.ErrCertificate):
-        by_kind = {structs.split_uri(n.value)[1]: n.value for n in san}
-    need(by_kind.keys() == {"u", "d"}, errors.ErrCertificate)
-    return by_kind["u"], by_kind["d"]
+    def check_validity(self, now):
+        """Valid now, give or take 24 hours."""
+        require(self.parsed.not_valid_before_utc.timestamp() - TOLERANCE <= now
+                <= self.parsed.not_valid_after_utc.timestamp() + TOLERANCE, "ErrValidity")

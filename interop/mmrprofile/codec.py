@@ -1,261 +1,245 @@
-"""The presentation language of TLS with the vectors of RFC 9420, section 2.1.2.
+"""TLS presentation language with the vectors of RFC 9420, section 2.1.2.
 
-A type reads a value out of a Reader, writes one, and says where an encoding
-ends. Structures are dictionaries.
+A structure is declared as a value of one of the classes here. A declaration encodes, decodes
+strictly, and finds a field by its path so that its octets can be replaced. The document asks
+for exactly one encoding of everything ("Notation" of the introduction), so a decoder refuses
+octets left over, lengths that are not minimal, and fields that end early.
 """
 
-import errors
-from errors import need
+
+class Refused(Exception):
+    """A check of the document has failed. The name is that of the table of section 13."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.name = name
+
+
+class Record(dict):
+    """The value of a structure: its fields, which can be read as attributes as well."""
+
+    __getattr__ = dict.__getitem__
+
+
+def length_prefix(length, size=None):
+    """Return the variable-length prefix of a vector; size asks for a longer one than needed."""
+    size = size or (1 if length < 1 << 6 else 2 if length < 1 << 14 else 4)
+    return (length | {1: 0, 2: 1, 4: 2}[size] << (8 * size - 2)).to_bytes(size, "big")
+
+
+def opaque(octets):
+    """Encode octets as `opaque x<V>`."""
+    return length_prefix(len(octets)) + octets
 
 
 class Reader:
-    def __init__(self, data):
-        self.data, self.at = data, 0
+    """Takes octets from the front and refuses to go beyond the end."""
 
-    def take(self, n):
-        need(self.at + n <= len(self.data), errors.ErrTruncated)
-        self.at += n
-        return self.data[self.at - n : self.at]
+    def __init__(self, octets):
+        self.octets = octets
+        self.position = 0
 
-    def length(self):
-        first = self.take(1)[0]
-        size = 1 << (first >> 6)
-        need(size < 8, errors.ErrLength)
-        value = int.from_bytes(bytes([first & 0x3F]) + self.take(size - 1), "big")
-        need(size == 1 or value >= 1 << (4 * size - 2), errors.ErrLength)
-        return value
+    def take(self, count):
+        start = self.position
+        if count > len(self.octets) - start:
+            raise Refused("ErrTruncated")
+        self.position += count
+        return self.octets[start:self.position]
 
-    def done(self):
-        return self.at == len(self.data)
+    def rest(self):
+        return self.take(len(self.octets) - self.position)
 
+    def at_end(self):
+        return self.position == len(self.octets)
 
-def length(n):
-    if n < 1 << 6:
-        return bytes([n])
-    if n < 1 << 14:
-        return (0x4000 | n).to_bytes(2, "big")
-    return (0x80000000 | n).to_bytes(4, "big")
-
-
-def vector(content):
-    return length(len(content)) + content
+    def take_vector(self):
+        """Take a vector and return its content."""
+        first = self.take(1)
+        size = 1 << (first[0] >> 6)
+        if size == 8:
+            raise Refused("ErrLength")
+        prefix = first + self.take(size - 1)
+        length = int.from_bytes(prefix, "big") & (1 << (8 * size - 2)) - 1
+        if length_prefix(length) != prefix:
+            raise Refused("ErrLength")
+        return self.take(length)
 
 
 class Type:
-    def decode(self, data):
-        """The value of a complete encoding."""
-        r = Reader(data)
-        value = self.read(r)
-        need(r.done(), errors.ErrTrailing)
+    """What all declarations have in common. A subclass has encode and take.
+
+    The check, if there is one, is asked about each value that was read, before what follows is
+    read: so a rule of the document holds wherever the value stands.
+    """
+
+    is_vector = False
+
+    def __init__(self, check=None):
+        self.check = check
+
+    def read(self, reader):
+        """Take a value, and refuse it if it breaks its rule."""
+        value = self.take(reader)
+        if self.check:
+            self.check(value)
         return value
 
-    def end(self, data, at):
-        """Where the encoding that begins at at ends, whatever its value."""
-        r = Reader(data)
-        r.at = at
-        self.skip(r)
-        return r.at
+    def decode(self, octets):
+        """Decode octets that hold one value and nothing else."""
+        reader = Reader(octets)
+        value = self.read(reader)
+        if not reader.at_end():
+            raise Refused("ErrTrailing")
+        return value
+
+    def edit(self, octets, path, change):
+        """Return octets with the field at the path replaced by what change(type, octets) says."""
+        if not path:
+            return change(self, octets)
+        return self.edit_inside(octets, path, change)
 
 
-class Number(Type):
-    def __init__(self, octets):
-        self.octets = octets
+class UInt(Type):
+    """An unsigned integer of a fixed number of octets."""
 
-    def read(self, r):
-        return int.from_bytes(r.take(self.octets), "big")
+    def __init__(self, size, check=None):
+        super().__init__(check)
+        self.size = size
 
-    def skip(self, r):
-        r.take(self.octets)
+    def encode(self, value):
+        return value.to_bytes(self.size, "big")
 
-    def write(self, value):
-        return value.to_bytes(self.octets, "big")
+    def take(self, reader):
+        return int.from_bytes(reader.take(self.size), "big")
 
 
 class Fixed(Type):
-    def __init__(self, octets):
-        self.octets = octets
+    """`opaque x[n]`."""
 
-    def read(self, r):
-        return r.take(self.octets)
+    def __init__(self, size):
+        super().__init__()
+        self.size = size
 
-    skip = read
-
-    def write(self, value):
-        assert len(value) == self.octets
+    def encode(self, value):
         return value
 
-
-class Opaque(Type):
-    """opaque<V>, with a rule for its content."""
-
-    def __init__(self, rule=None):
-        self.rule = rule
-
-    def read(self, r):
-        value = r.take(r.length())
-        if self.rule:
-            self.rule(value)
-        return value
-
-    def skip(self, r):
-        r.take(r.length())
-
-    def write(self, value):
-        return vector(value)
-
-
-class Text(Opaque):
-    """opaque<V> with text in it."""
-
-    def read(self, r):
-        return super().read(r).decode("ascii")
-
-    def write(self, value):
-        return vector(value.encode("ascii"))
-
-
-class Vector(Type):
-    def __init__(self, element):
-        self.element = element
-
-    def read(self, r):
-        inner, out = Reader(r.take(r.length())), []
-        while not inner.done():
-            out.append(self.element.read(inner))
-        return out
-
-    def skip(self, r):
-        r.take(r.length())
-
-    def write(self, values):
-        return vector(b"".join(self.element.write(v) for v in values))
-
-
-class Inside(Type):
-    """opaque<V> that holds one value of another type."""
-
-    def __init__(self, inner):
-        self.inner = inner
-
-    def read(self, r):
-        return self.inner.decode(r.take(r.length()))
-
-    def skip(self, r):
-        r.take(r.length())
-
-    def write(self, value):
-        return vector(self.inner.write(value))
-
-
-class Optional(Type):
-    def __init__(self, inner):
-        self.inner = inner
-
-    def read(self, r):
-        present = r.take(1)[0]
-        need(present <= 1, errors.ErrPresence)
-        return self.inner.read(r) if present else None
-
-    def skip(self, r):
-        if r.take(1)[0]:
-            self.inner.skip(r)
-
-    def write(self, value):
-        return b"\0" if value is None else b"\1" + self.inner.write(value)
+    def take(self, reader):
+        return reader.take(self.size)
 
 
 class Rest(Type):
-    def read(self, r):
-        return r.take(len(r.data) - r.at)
+    """Everything up to the end, as the zeros of padN."""
 
-    skip = read
-
-    def write(self, value):
+    def encode(self, value):
         return value
+
+    def take(self, reader):
+        return reader.rest()
+
+
+class Opaque(Type):
+    """`opaque x<V>`. Inside, if given, is what the octets hold; they are decoded separately, by
+    whoever has a use for them."""
+
+    is_vector = True
+
+    def __init__(self, inside=None, check=None):
+        super().__init__(check)
+        self.inside = inside
+
+    def encode(self, value):
+        return opaque(value)
+
+    def take(self, reader):
+        return reader.take_vector()
+
+    def edit_inside(self, octets, path, change):
+        return opaque(self.inside.edit(Reader(octets).take_vector(), path, change))
+
+
+class Vector(Type):
+    """`T x<V>` of elements of one type."""
+
+    is_vector = True
+
+    def __init__(self, element, check=None):
+        super().__init__(check)
+        self.element = element
+
+    def encode(self, values):
+        return opaque(b"".join(map(self.element.encode, values)))
+
+    def take(self, reader):
+        inner = Reader(reader.take_vector())
+        values = []
+        while not inner.at_end():
+            values.append(self.element.read(inner))
+        return values
+
+    def edit_inside(self, octets, path, change):
+        """A path passes over a vector of one element (section 13)."""
+        return opaque(self.element.edit(Reader(octets).take_vector(), path, change))
+
+
+class EmptyVector(Type):
+    """A vector of elements that other documents define. No known answer has one that is not
+    empty, so none is read (the end of section 13)."""
+
+    is_vector = True
+
+    def encode(self, values):
+        return opaque(b"".join(values))
+
+    def take(self, reader):
+        if reader.take_vector():
+            raise Refused("ErrMalformed")
+        return []
+
+
+class Optional(Type):
+    """`optional<T>`; None where nothing is present."""
+
+    def __init__(self, element):
+        super().__init__()
+        self.element = element
+
+    def encode(self, value):
+        return b"\0" if value is None else b"\1" + self.element.encode(value)
+
+    def take(self, reader):
+        present = reader.take(1)[0]
+        if present > 1:
+            raise Refused("ErrMalformed")
+        return self.element.read(reader) if present else None
+
+    def edit_inside(self, octets, path, change):
+        return octets[:1] + self.element.edit(octets[1:], path, change)
 
 
 class Struct(Type):
-    """Fields in order, and a rule for all of them."""
+    """A structure of named fields."""
 
-    def __init__(self, rule=None, **fields):
-        self.fields, self.rule = fields, rule
+    def __init__(self, check=None, /, **fields):
+        super().__init__(check)
+        self.fields = fields
 
-    def read(self, r):
-        value = {name: kind.read(r) for name, kind in self.fields.items()}
-        if self.rule:
-            self.rule(value)
-        return value
+    def encode(self, value):
+        return b"".join(kind.encode(value[name]) for name, kind in self.fields.items())
 
-    def skip(self, r):
-        for kind in self.fields.values():
-            kind.skip(r)
+    def encode_before_last(self, value):
+        """Encode all fields but the last one: what a signature at the end covers."""
+        *names, _ = self.fields
+        return b"".join(self.fields[name].encode(value[name]) for name in names)
 
-    def write(self, value):
-        assert value.keys() == self.fields.keys(), (value.keys(), self.fields.keys())
-        return b"".join(kind.write(value[name]) for name, kind in self.fields.items())
+    def take(self, reader):
+        return Record((name, kind.read(reader)) for name, kind in self.fields.items())
 
-
-def pad(content, n):
-    """padN of the profile."""
-    out = vector(content)
-    return out + bytes(-len(out) % n)
-
-
-def unpad(data, n):
-    with errors.instead(errors.ErrPadding):
-        r = Reader(data)
-        content = r.take(r.length())
-        rest = data[r.at :]
-        need(len(data) % n == 0 and len(rest) < n and not any(rest), errors.ErrPadding)
-        return content
-
-
-def change(kind, data, path, how, inputs):
-    """The structure data with the field at path changed (section 13)."""
-    if not path:
-        return change_field(Rest(), data, how, inputs)
-    name, _, below = path.partition(".")
-    at = 0
-    for field, inner in kind.fields.items():
-        end = inner.end(data, at)
-        if field == name:
-            old = data[at:end]
-            if not below:
-                new = change_field(inner, old, how, inputs)
-            elif hasattr(inner, "inner") and not isinstance(inner, Optional):
-                new = vector(change(inner.inner, content_of(old), below, how, inputs))
-            elif isinstance(inner, Optional):
-                new = old[:1] + change(inner.inner, old[1:], below, how, inputs)
-            else:
-                new = change(inner, old, below, how, inputs)
-            return data[:at] + new + data[end:]
-        at = end
-    raise KeyError(path)
-
-
-def content_of(field):
-    r = Reader(field)
-    return r.take(r.length())
-
-
-def change_field(kind, field, how, inputs):
-    how, _, value = how.partition(" ")
-    is_vector = isinstance(kind, (Opaque, Vector, Inside))
-    content = content_of(field) if is_vector else field
-    wrap = vector if is_vector else bytes
-    match how:
-        case "flip":
-            return wrap(content[:-1] + bytes([content[-1] ^ 1]))
-        case "cut":
-            return wrap(content[:-1])
-        case "grow":
-            return wrap(content + b"\0")
-        case "empty":
-            return wrap(b"")
-        case "long":
-            return (0x80000000 | len(content)).to_bytes(4, "big") + content
-        case "set":
-            return bytes.fromhex(value)
-        case "use":
-            return bytes.fromhex(inputs[value])
-    raise KeyError(how)
+    def edit_inside(self, octets, path, change):
+        reader = Reader(octets)
+        for name, kind in self.fields.items():
+            start = reader.position
+            kind.read(reader)
+            if name == path[0]:
+                field = kind.edit(octets[start:reader.position], path[1:], change)
+                return octets[:start] + field + octets[reader.position:]
+        raise KeyError(path[0])

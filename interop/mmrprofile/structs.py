@@ -1,395 +1,335 @@
-"""The structures of docs/mmr-profile.md, with the rules that hold for each of
-them alone."""
+"""The structures of the document, declared under its names.
 
-import re
+Rules that hold for a structure wherever it stands are checked where it is read: those of one
+field with the field, so that the errors come in the order of the fields (section 13), and those
+of several fields after the last.
+"""
 
-import errors
-from codec import Fixed, Inside, Number, Opaque, Optional, Rest, Struct, Text, Vector
-from errors import need
+import uris
+from codec import (EmptyVector, Fixed, Opaque, Optional, Record, Refused, Rest, Struct, UInt,
+                   Vector)
+from suite import HASH_SIZE, NONCE_SIZE, P256_KEY_SIZE, TAG_SIZE, ref_hash
 
-U8, U16, U32, U64 = Number(1), Number(2), Number(4), Number(8)
-LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-DOMAIN = re.compile(rf"{LABEL}(\.{LABEL})*")
-NAME = re.compile(r"([A-Za-z0-9._~-]|%[0-9A-F]{2})+")
-UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-LAST_SECOND = 253402300799  # of the year 9999
-DAY = 24 * 60 * 60
+UINT8, UINT16, UINT32, UINT64 = UInt(1), UInt(2), UInt(4), UInt(8)
 
+# Code points of section 10, of RFC 9420 and of the drafts.
+PSEUDONYMOUS, X509 = 0xFD4D, 2
+APP_DATA_DICTIONARY = 6
+APP_DATA_UPDATE, SELF_REMOVE = 8, 10
+APP_COMPONENTS, SAFE_AAD = 1, 2
+IDENTITY_LINK, WRAPPER_KEYS, QUEUE_REFERENCE = 0x8D40, 0x8D41, 0x8D42
+CONNECTION_RESPONSE, POLICY = 0x8D43, 0x8D44
+ROOM_METADATA, LINK_STATE, SIBLING_PROOF = 0x8D46, 0x8D47, 0x8D48
+MLS10, PRIVATE_MESSAGE, APPLICATION = 1, 2, 1
+DISTRIBUTION_SERVICE = 4
+SUCCESS, PARTIAL_SUCCESS, NO_COMPATIBLE_MATERIAL, NO_CONSENT, USER_DELETED = 0, 1, 3, 5, 7
+STATIC, EPOCH_ROTATED = 0, 1
+ALL, OPTIONAL, FORBIDDEN = 0, 2, 3
 
-def split_uri(uri):
-    """(domain, kind, name) of a URI in its one form."""
-    need(uri.startswith("mimi://"), errors.ErrURI)
-    domain, slash, path = uri.removeprefix("mimi://").partition("/")
-    check_domain(domain)
-    if not slash:
-        return domain, "", ""
-    kind, _, name = path.partition("/")
-    need(kind in ("u", "d", "r", "g") and len(name) <= 128 and NAME.fullmatch(name), errors.ErrURI)
-    # Percent encoding stands only where it is needed.
-    for octet in re.findall("%(..)", name):
-        need(not re.fullmatch(r"[A-Za-z0-9._~-]", chr(int(octet, 16))), errors.ErrURI)
-    return domain, kind, name
+LEAF_COMPONENTS = [0x22, 0x23, 0x25, 0x26, 0x27, 0x8D40, 0x8D41, 0x8D42, 0x8D43, 0x8D44,
+                   0x8D46, 0x8D47, 0x8D48]
+LEAF_SAFE_AAD = [IDENTITY_LINK, CONNECTION_RESPONSE, SIBLING_PROOF]
 
-
-def check_domain(domain):
-    need(0 < len(domain) <= 253 and DOMAIN.fullmatch(domain), errors.ErrURI)
-
-
-class URI(Opaque):
-    """IdentifierUri; kind is the only one that is allowed."""
-
-    def __init__(self, kind=None, error=errors.ErrMalformed):
-        self.kind, self.error = kind, error
-
-    def read(self, r):
-        raw = r.take(r.length())
-        try:
-            uri = raw.decode("ascii")
-        except UnicodeDecodeError as e:
-            raise errors.ErrURI from e
-        kind = split_uri(uri)[1]
-        need(self.kind is None or kind == self.kind, self.error)
-        return uri
-
-    def write(self, value):
-        return Text().write(value)
+SECRET_SIZE = 32
+LINK_BLOCK, METADATA_BLOCK, REQUEST_BLOCK, RESPONSE_BLOCK = 1024, 1024, 4096, 256
+QUEUE_BLOCK, TOKEN_BLOCK, ANSWER_BLOCK = 64, 256, 4096
+DAY = 24 * 3600
+LAST_TIME = 253402300799          # the end of the year 9999 (section 11, "Times")
+LAST_TIME_MS = LAST_TIME * 1000 + 999
 
 
-class Target(URI):
-    """mimi://domain/keymaterial."""
-
-    def read(self, r):
-        uri = r.take(r.length()).decode("ascii")
-        need(uri.startswith("mimi://") and uri.endswith("/keymaterial"), errors.ErrMalformed)
-        with errors.instead(errors.ErrMalformed):
-            check_domain(uri[len("mimi://") : -len("/keymaterial")])
-        return uri
+def named(name):
+    """The declaration of the structure that an answer is named after (section 13)."""
+    return globals()[name.partition("_")[0]]
 
 
-class Domain(Text):
-    def read(self, r):
-        value = super().read(r)
-        check_domain(value)
-        return value
+def require(condition, error):
+    """Refuse with the error unless the condition holds."""
+    if not condition:
+        raise Refused(error)
 
 
-def exactly(n, error):
-    return Opaque(lambda b: need(len(b) == n, error))
+def sized(size, error):
+    """`opaque x<V>` of a fixed size."""
+    return Opaque(check=lambda octets: require(len(octets) == size, error))
 
 
-HPKECiphertext = Struct(kem_output=Opaque(), ciphertext=Opaque())
+def uri(kind, error):
+    """A URI; the error is that of one of another kind."""
+    return Opaque(check=lambda octets: uris.of_kind(octets, kind, error))
 
 
-def client_credential(v):
-    need(v["type"] == 2 and len(v["certificates"]) == 1 and v["certificates"][0], errors.ErrCredentialType)
+def exactly(size, number, error):
+    """An unsigned integer that has one legal value."""
+    return UInt(size, lambda value: require(value == number, error))
 
 
-Credential = Struct(client_credential, type=U16, certificates=Vector(Opaque()))
+def some(error):
+    """A check that a number is not zero, or a vector not empty."""
+    return lambda value: require(value, error)
 
 
-def x509(certificate):
-    return {"type": 2, "certificates": [certificate]}
+def at_most(size, number, error):
+    return UInt(size, lambda value: require(value <= number, error))
 
 
-def credential_tbs(v):
-    client, user = split_uri(v["client_pseudonym"]), split_uri(v["user_pseudonym"])
-    need(client[1] == "d" and user[1] == "u" and client[0] == user[0], errors.ErrPseudonym)
-    need(UUID4.fullmatch(client[2]) and UUID4.fullmatch(user[2]), errors.ErrPseudonym)
-    need(0 < len(v["signature_public_key"]) <= 65, errors.ErrSignatureKey)
+def require_ascending(numbers, error):
+    require(numbers == sorted(set(numbers)), error)
 
 
-TBS_FIELDS = {"client_pseudonym": URI(), "user_pseudonym": URI(), "signature_public_key": Opaque()}
-PseudonymousCredentialTBS = Struct(credential_tbs, **TBS_FIELDS)
+def pad(octets, block):
+    """padN of the introduction."""
+    encoded = Opaque().encode(octets)
+    return encoded + bytes(-len(encoded) % block)
 
-IdentityLinkCiphertext = Struct(
-    lambda v: need([len(x) for x in v.values()] == [32, 12, 1040], errors.ErrLinkFormat),
-    commitment=Opaque(), nonce=Opaque(), ciphertext=Opaque(),
-)
-PseudonymousCredential = Struct(credential_tbs, **TBS_FIELDS, identity_link_ciphertext=Inside(IdentityLinkCiphertext))
-PseudonymousOuterCredential = Struct(
-    lambda v: need(v["type"] == 0xFD4D, errors.ErrCredentialType),
-    type=U16, pseudonymous_credential=Inside(PseudonymousCredential),
-)
-IdentityLinkTBE = Struct(pseudonymous_credential_signature=Opaque(), client_credential=Credential)
+
 Padded = Struct(x=Opaque(), padding=Rest())
 
+
+def unpad(octets, block):
+    """Undo padN: refuse padding that is not all zeros, or longer than it has to be."""
+    value = Padded.decode(octets)
+    require(pad(value.x, block) == octets, "ErrPadding")
+    return value.x
+
+
+# Credentials and links (section 2)
+
+def _check_pseudonymous(value):
+    uris.check_pseudonyms(value.client_pseudonym, value.user_pseudonym)
+    require(1 <= len(value.signature_public_key) <= P256_KEY_SIZE, "ErrSignatureKey")
+
+
+def _check_tbe(value):
+    require(len(value.client_credential.certificates) == 1, "ErrLinkFormat")
+
+
+PseudonymousCredentialTBS = Struct(
+    _check_pseudonymous,
+    client_pseudonym=Opaque(), user_pseudonym=Opaque(), signature_public_key=Opaque())
+IdentityLinkCiphertext = Struct(
+    commitment=sized(HASH_SIZE, "ErrLinkFormat"), nonce=sized(NONCE_SIZE, "ErrLinkFormat"),
+    ciphertext=sized(LINK_BLOCK + TAG_SIZE, "ErrLinkFormat"))
+PseudonymousCredential = Struct(
+    _check_pseudonymous,
+    client_pseudonym=Opaque(), user_pseudonym=Opaque(), signature_public_key=Opaque(),
+    identity_link_ciphertext=Opaque(IdentityLinkCiphertext))
+Credential = Struct(
+    type=exactly(2, PSEUDONYMOUS, "ErrCredentialType"),
+    pseudonymous_credential=Opaque(PseudonymousCredential))
+PseudonymousOuterCredential = Credential        # so it is called in the negative set
+ClientCredential = Struct(
+    type=exactly(2, X509, "ErrCredentialType"), certificates=Vector(Opaque()))
+IdentityLinkTBE = Struct(
+    _check_tbe, pseudonymous_credential_signature=Opaque(), client_credential=ClientCredential)
+
+
+# Wrapping and distribution (section 3)
+
+def _check_table(value):
+    require_ascending([entry.leaf_index for entry in value.entries], "ErrTable")
+
+
+def check_live_keys(keys):
+    """Live keys ascend, and there is at least the newest."""
+    require(keys, "ErrKeys")
+    require_ascending([key.wrapper_epoch for key in keys], "ErrKeys")
+
+
 EncryptedIdentityLinkKey = Struct(
-    lambda v: need(len(v["nonce"]) == 12 and len(v["ciphertext"]) == 48, errors.ErrLinkFormat),
-    wrapper_epoch=U64, nonce=Opaque(), ciphertext=Opaque(),
-)
+    wrapper_epoch=UINT64, nonce=sized(NONCE_SIZE, "ErrLinkFormat"),
+    ciphertext=sized(HASH_SIZE + TAG_SIZE, "ErrLinkFormat"))
 AddAAD = Struct(encrypted_identity_link_keys=Vector(Optional(EncryptedIdentityLinkKey)))
-IdentityLinkEntry = Struct(leaf_index=U32, key=Optional(EncryptedIdentityLinkKey))
-
-
-def ascending(values):
-    return all(a < b for a, b in zip(values, values[1:]))
-
-
+IdentityLinkEntry = Struct(leaf_index=UINT32, key=Optional(EncryptedIdentityLinkKey))
 IdentityLinkTable = Struct(
-    lambda v: need(ascending([e["leaf_index"] for e in v["entries"]]), errors.ErrTable),
-    group_id=Opaque(), epoch=U64, entries=Vector(IdentityLinkEntry),
-)
-WrapperKey = Struct(wrapper_epoch=U64, key=exactly(32, errors.ErrSecretSize))
-
-
-class WrapperKeys(Vector):
-    """WrapperKey keys<V>: live keys, at least one, ascending."""
-
-    def read(self, r):
-        keys = super().read(r)
-        need(0 < len(keys) <= 1024 and ascending([k["wrapper_epoch"] for k in keys]), errors.ErrKeys)
-        return keys
-
-
-Keys = WrapperKeys(WrapperKey)
-IdentityLinkWrapperKeys = Struct(keys=Keys, table=IdentityLinkTable)
+    _check_table, group_id=Opaque(), epoch=UINT64, entries=Vector(IdentityLinkEntry))
+WrapperKey = Struct(wrapper_epoch=UINT64, key=sized(SECRET_SIZE, "ErrSecretSize"))
+LiveKeys = Vector(WrapperKey, check_live_keys)
+IdentityLinkWrapperKeys = Struct(keys=LiveKeys, table=IdentityLinkTable)
 IdentityLinkState = Struct(
-    lambda v: need(len(v["newest_key_commitment"]) == len(v["table_hash"]) == 32, errors.ErrLinkState),
-    newest_generation=U64, newest_key_commitment=Opaque(), table_hash=Opaque(),
-)
-JoinBundle = Struct(
-    lambda v: need(len(v["nonce"]) == 12 and len(v["ciphertext"]) > 16, errors.ErrJoinLink),
-    nonce=Opaque(), ciphertext=Opaque(),
-)
+    newest_generation=UINT64, newest_key_commitment=sized(HASH_SIZE, "ErrLinkState"),
+    table_hash=sized(HASH_SIZE, "ErrLinkState"))
+JoinBundle = Struct(nonce=sized(NONCE_SIZE, "ErrJoinLink"), ciphertext=Opaque())
+JoinLink = Rest()                               # a text
+EncryptedRoomMetadata = Struct(
+    wrapper_epoch=UINT64, nonce=sized(NONCE_SIZE, "ErrMetadata"), ciphertext=Opaque())
+SiblingProof = Struct(leaf_index=UINT32, signature=Opaque())
 
 
-def room_metadata(v):
-    blocks, rest = divmod(len(v["ciphertext"]) - 16, 1024)
-    need(len(v["nonce"]) == 12 and 1 <= blocks <= 64 and rest == 0, errors.ErrMetadata)
+def table_hash(table):
+    """table_hash of the octets of an IdentityLinkTable."""
+    return ref_hash("MIMI 1.0 IdentityLinkTable", table)
 
 
-EncryptedRoomMetadata = Struct(room_metadata, wrapper_epoch=U64, nonce=Opaque(), ciphertext=Opaque())
+# MLS structures that carry components (draft-ietf-mls-extensions, RFC 9420)
+
+def _check_components(items):
+    require_ascending([item.component_id for item in items], "ErrComponentOrder")
 
 
-def policy(v):
-    version, requirement, mode, connection, users = v.values()
-    need(version == 1 and requirement <= 3 and mode <= 1 and connection <= 1 and users > 0, errors.ErrPolicy)
-    if connection:
-        need((requirement, mode, users) == (0, 0, 2), errors.ErrPolicy)
-    else:
-        need(mode == 1, errors.ErrPolicy)
+Components = Vector(Struct(component_id=UINT16, data=Opaque()), _check_components)
+SafeAAD = Struct(items=Components)
+AppDataDictionary = Struct(component_data=Components)
+Extension = Struct(extension_type=UINT16, extension_data=Opaque(AppDataDictionary))
+ComponentsList = Struct(components=Vector(UINT16))
+HPKECiphertext = Struct(kem_output=Opaque(), ciphertext=Opaque())
+EncryptedConnectionRequest = EncryptedConnectionResponse = HPKECiphertext
+SealedKeyMaterialResponse = HPKECiphertext
 
 
-MinimalMetadataPolicy = Struct(policy, version=U8, requirement=U8, mode=U8, connection_room=U8, max_users=U32)
-SiblingProof = Struct(leaf_index=U32, signature=Opaque())
+# Policy (section 6)
+
+CONNECTION_ROOM = Record(version=1, requirement=ALL, mode=STATIC, connection_room=1, max_users=2)
 
 
-def queue_reference(v):
-    sealed = v["sealed_queue_id"]
-    need(0 < len(sealed["kem_output"]) <= 65 and len(sealed["ciphertext"]) == 64 + 16, errors.ErrQueue)
+def _check_policy(value):
+    """A connection room is exactly one policy; every other room is epoch_rotated."""
+    require(value == CONNECTION_ROOM
+            or (value.mode, value.connection_room) == (EPOCH_ROTATED, 0), "ErrPolicy")
 
 
-QueueReference = Struct(queue_reference, domain=Domain(), key_id=U8, sealed_queue_id=HPKECiphertext)
-QueueId = Struct(lambda v: need(0 < len(v["queue_id"]) <= 54, errors.ErrQueue), queue_id=Opaque(), not_after=U64)
+MinimalMetadataPolicy = Struct(
+    _check_policy,
+    version=exactly(1, 1, "ErrPolicy"), requirement=at_most(1, FORBIDDEN, "ErrPolicy"),
+    mode=UINT8, connection_room=UINT8, max_users=UInt(4, some("ErrPolicy")))
 
 
-def package_tbs(v):
-    need(v["version"] == 1 and v["last_resort"] <= 1, errors.ErrPackageFormat)
-    before, after = v["not_before"], v["not_after"]
-    need(before % DAY == 0 and after % DAY == 0 and before < after, errors.ErrPackageFormat)
+# Connections (section 4)
+
+def _check_package(value):
+    require(value.not_before % DAY == value.not_after % DAY == 0, "ErrPackageFormat")
+    require(value.not_before < value.not_after, "ErrPackageFormat")
 
 
 ConnectionEstablishmentPackageTBS = Struct(
-    package_tbs,
-    version=U16, cipher_suite=U16, user_uri=URI("u", errors.ErrPackageFormat), establishment_public_key=Opaque(),
-    not_before=U64, not_after=U64, last_resort=U8, client_credential=Credential,
-)
-ConnectionEstablishmentPackage = Struct(tbs=ConnectionEstablishmentPackageTBS, signature=Opaque())
-
+    _check_package,
+    version=exactly(2, 1, "ErrPackageFormat"), cipher_suite=UINT16,
+    user_uri=uri(uris.USER, "ErrPackageFormat"), establishment_public_key=Opaque(),
+    not_before=UINT64, not_after=UINT64, last_resort=at_most(1, 1, "ErrPackageFormat"),
+    client_credential=ClientCredential)
+ConnectionEstablishmentPackage = Struct(
+    tbs=ConnectionEstablishmentPackageTBS, signature=Opaque())
 ConnectionRequest = Struct(
-    requester_client_credential=Credential,
-    connection_room_id=URI("r", errors.ErrRequestFormat),
-    connection_room_identity_link_wrapper_key=exactly(32, errors.ErrRequestFormat),
-    requester_connection_key=exactly(32, errors.ErrSecretSize),
+    requester_client_credential=ClientCredential,
+    connection_room_id=uri(uris.ROOM, "ErrRequestFormat"),
+    connection_room_identity_link_wrapper_key=sized(SECRET_SIZE, "ErrRequestFormat"),
+    requester_connection_key=sized(SECRET_SIZE, "ErrSecretSize"),
     connection_response_key=Opaque(),
-    requester_connection_token=exactly(32, errors.ErrSecretSize),
-    join_secret=exactly(32, errors.ErrRequestFormat),
-    created_at_ms=U64,
-)
-ConnectionRequestTBS = Struct(request=ConnectionRequest, recipient_user_uri=URI(), cep_ref=Opaque())
+    requester_connection_token=sized(SECRET_SIZE, "ErrSecretSize"),
+    join_secret=sized(SECRET_SIZE, "ErrRequestFormat"), created_at_ms=UINT64)
+ConnectionRequestTBS = Struct(
+    request=ConnectionRequest, recipient_user_uri=Opaque(), cep_ref=Opaque())
 SignedConnectionRequest = Struct(request=ConnectionRequest, signature=Opaque())
-ConnectionRequestContext = Struct(recipient_user_uri=URI(), cep_ref=Opaque())
-ConnectionRequestEnvelope = Struct(
-    target=URI("u"), cep_ref=Opaque(lambda b: need(len(b) > 0, errors.ErrMalformed)), request=HPKECiphertext
-)
+ConnectionRequestContext = Struct(recipient_user_uri=Opaque(), cep_ref=Opaque())
 ConnectionResponse = Struct(
-    responder_connection_key=exactly(32, errors.ErrSecretSize),
-    responder_connection_token=exactly(32, errors.ErrSecretSize),
-)
+    responder_connection_key=sized(SECRET_SIZE, "ErrSecretSize"),
+    responder_connection_token=sized(SECRET_SIZE, "ErrSecretSize"))
 ConnectionResponseContext = Struct(
-    connection_room_id=URI(), request_ref=Opaque(), responder_tbs=PseudonymousCredentialTBS
-)
-SealedConnectionToken = Struct(domain=Domain(), key_id=U8, sealed=HPKECiphertext)
+    connection_room_id=Opaque(), request_ref=Opaque(), responder_tbs=PseudonymousCredentialTBS)
+ConnectionRequestEnvelope = Struct(
+    target=uri(uris.USER, "ErrMalformed"), cep_ref=sized(HASH_SIZE, "ErrMalformed"),
+    request=HPKECiphertext)
+
+
+# Key material, tokens and queues (section 5)
+
+DOMAIN = Opaque(check=uris.check_domain)
+
+
+def _check_queue_reference(value):
+    require(len(value.sealed_queue_id.ciphertext) == QUEUE_BLOCK + TAG_SIZE, "ErrQueue")
+
+
+def _check_slots(slots):
+    require(len(slots) <= 16, "ErrUpload")
+    require_ascending(slots, "ErrUpload")
+
+
+def _check_upload(value):
+    """With no clients left the token has ended, and nothing else is to be said."""
+    require(len(value.dropped_sets) <= 256, "ErrUpload")
+    require(value.client_slots or not value.dropped_sets, "ErrUpload")
+    require(len(value.tokens) == len(value.key_packages), "ErrUpload")
+
+
+def _check_key_material_request(value):
+    require(value.targetUser == uris.key_material(value.token.domain), "ErrMalformed")
+
+
+def _check_optional_user(octets):
+    if octets:
+        uris.of_kind(octets, uris.USER, "ErrMalformed")
+
+
+def _check_key_material_response(value):
+    """Clients are listed if there is key material, and may be if none fits (the draft)."""
+    with_clients = value.userStatus in (SUCCESS, PARTIAL_SUCCESS)
+    require(bool(value.clients) == with_clients
+            or value.userStatus == NO_COMPATIBLE_MATERIAL, "ErrMalformed")
+
+
+QueueReference = Struct(
+    _check_queue_reference, domain=DOMAIN, key_id=UINT8, sealed_queue_id=HPKECiphertext)
+QueueId = Struct(queue_id=Opaque(), not_after=UINT64)
+UploadToken = Struct(key_id=UINT8, nonce=Fixed(32), output=Fixed(64))
+KeyMaterialUpload = Struct(
+    _check_upload,
+    version=exactly(2, 1, "ErrUpload"), cipher_suite=UINT16,
+    token_hash=sized(HASH_SIZE, "ErrUpload"), sequence=UINT64,
+    client_slots=Vector(UINT32, _check_slots), dropped_sets=Vector(uri(uris.USER, "ErrUpload")),
+    key_packages=EmptyVector(), tokens=Vector(UploadToken), upload_key=Opaque(),
+    signature=Opaque())
+SealedConnectionToken = Struct(domain=DOMAIN, key_id=UINT8, sealed=HPKECiphertext)
 ConnectionTokenContent = Struct(
-    lambda v: need(v["created_at_ms"] <= LAST_SECOND * 1000, errors.ErrMalformed),
-    connection_token=exactly(32, errors.ErrSecretSize), nonce=Fixed(16), created_at_ms=U64, response_key=Opaque(),
-)
-RequiredCapabilities = Struct(extensions=Vector(U16), proposals=Vector(U16), credentials=Vector(U16))
-
-
-class Protocol(Number):
-    def read(self, r):
-        value = super().read(r)
-        need(value == 1, errors.ErrMalformed)
-        return value
-
-
-class CipherSuites(Vector):
-    def read(self, r):
-        value = super().read(r)
-        need(value, errors.ErrMalformed)
-        return value
-
-
-KEY_MATERIAL_TBS = {
-    "protocol": Protocol(1), "requestingUser": URI("u"), "targetUser": Target(), "roomId": URI("r"),
-    "acceptableCiphersuites": CipherSuites(U16), "requiredCapabilities": RequiredCapabilities,
-    "requesterSignatureKey": Opaque(), "requesterCredential": PseudonymousOuterCredential,
-    "token": SealedConnectionToken,
-}
-AnonymousKeyMaterialRequestTBS = Struct(**KEY_MATERIAL_TBS)
+    connection_token=sized(SECRET_SIZE, "ErrSecretSize"), nonce=Fixed(16),
+    created_at_ms=at_most(8, LAST_TIME_MS, "ErrMalformed"), response_key=Opaque())
+RequiredCapabilities = Struct(
+    extensions=Vector(UINT16), proposals=Vector(UINT16), credentials=Vector(UINT16))
 AnonymousKeyMaterialRequest = Struct(
-    lambda v: need(v["targetUser"] == f"mimi://{v['token']['domain']}/keymaterial", errors.ErrMalformed),
-    **KEY_MATERIAL_TBS, key_material_request_signature=Opaque(),
-)
+    _check_key_material_request,
+    protocol=exactly(1, MLS10, "ErrMalformed"),
+    requestingUser=uri(uris.USER, "ErrMalformed"), targetUser=Opaque(),
+    roomId=uri(uris.ROOM, "ErrMalformed"),
+    acceptableCiphersuites=Vector(UINT16, some("ErrMalformed")),
+    requiredCapabilities=RequiredCapabilities, requesterSignatureKey=Opaque(),
+    requesterCredential=Credential, token=SealedConnectionToken,
+    key_material_request_signature=Opaque())
+KeyMaterialResponse = Struct(
+    _check_key_material_response,
+    protocol=exactly(1, MLS10, "ErrMalformed"),
+    userStatus=at_most(1, USER_DELETED, "ErrMalformed"),
+    userUri=Opaque(check=_check_optional_user), clients=EmptyVector())
 
 
-def join_code(v):
-    need(len(v["bundle"]) <= 1 << 16 and v["not_after"] <= LAST_SECOND and v["uses"] > 0, errors.ErrMalformed)
+# On the wire (section 10)
+
+def _check_target(value):
+    require(value.queue.domain == uris.domain_of(value.tbs.client_pseudonym), "ErrMalformed")
 
 
-JOIN_CODE_TBS = {
-    "room_id": URI("r"), "code_hash": exactly(32, errors.ErrMalformed), "bundle": Opaque(), "not_after": U64, "uses": U32,
-}
-JoinCodeRegistrationTBS = Struct(**JOIN_CODE_TBS)
-JoinCodeRegistration = Struct(join_code, **JOIN_CODE_TBS, signature=Opaque())
-
-
-# Containers of components (draft-ietf-mls-extensions-09): the items of a SafeAAD and
-# those of an app_data_dictionary have one form, and ascend.
-
-SafeAADItem = Struct(component_id=U16, data=Opaque())
-
-
-class Element(Vector):
-    """A vector of which one element's fields have names (section 13)."""
-
-    @property
-    def inner(self):
-        return self.element
-
-
-class Components(Element):
-    """struct { ComponentID component_id; opaque data<V>; } components<V>."""
-
-    def read(self, r):
-        components = super().read(r)
-        need(ascending([c["component_id"] for c in components]), errors.ErrComponentOrder)
-        return components
-
-
-# There is one item where a single field of it is changed.
-SafeAAD = Struct(items=Components(SafeAADItem))
-AppDataDictionary = Struct(component_data=Components(SafeAADItem))
-Extension = Struct(extension_type=U16, extension_data=Inside(AppDataDictionary))
-ComponentsList = Vector(U16)
-
-# Section 10
-
-Frank = Optional(Struct())  # no room has a franking agent
-
-
-def private_message(v):
-    need(v["version"] == 1 and v["wire_format"] == 2 and v["content_type"] == 1, errors.ErrMalformed)
-
-
-# An MLSMessage with a PrivateMessage in it (RFC 9420, sections 6 and 6.3).
-MLSMessage = Struct(
-    private_message, version=U16, wire_format=U16, group_id=Opaque(), epoch=U64, content_type=U8, authenticated_data=Opaque(),
-    encrypted_sender_data=Opaque(), ciphertext=Opaque(),
-)
+JoinCodeRegistration = Struct(
+    room_id=uri(uris.ROOM, "ErrMalformed"), code_hash=sized(HASH_SIZE, "ErrMalformed"),
+    bundle=Opaque(), not_after=at_most(8, LAST_TIME, "ErrMalformed"), uses=UInt(4, some("ErrMalformed")),
+    signature=Opaque())
+MLSMessage = Struct(                            # a PrivateMessage with an application message
+    version=exactly(2, MLS10, "ErrMalformed"),
+    wire_format=exactly(2, PRIVATE_MESSAGE, "ErrMalformed"),
+    group_id=Opaque(), epoch=UINT64, content_type=exactly(1, APPLICATION, "ErrMalformed"),
+    authenticated_data=Opaque(), encrypted_sender_data=Opaque(), ciphertext=Opaque())
+Frank = Struct(
+    server_frank=Fixed(32), franking_signature_ciphersuite=UINT16,
+    franking_integrity_signature=Opaque())
 FanoutMessage = Struct(
-    lambda v: need(v["timestamp"] <= LAST_SECOND * 1000, errors.ErrMalformed),
-    timestamp=U64, message=MLSMessage, frank=Frank,
-)
-FanoutTarget = Struct(
-    lambda v: need(v["queue"]["domain"] == split_uri(v["tbs"]["user_pseudonym"])[0], errors.ErrMalformed),
-    queue=QueueReference, tbs=PseudonymousCredentialTBS,
-)
-
-
-class Targets(Element):
-    def read(self, r):
-        targets = super().read(r)
-        need(targets, errors.ErrMalformed)
-        return targets
-
-
-MinimalMetadataFanout = Struct(message=FanoutMessage, targets=Targets(FanoutTarget))
-
+    timestamp=at_most(8, LAST_TIME_MS, "ErrMalformed"), message=MLSMessage, frank=Optional(Frank))
+Target = Struct(_check_target, queue=QueueReference, tbs=PseudonymousCredentialTBS)
+MinimalMetadataFanout = Struct(message=FanoutMessage, targets=Vector(Target, some("ErrMalformed")))
 GroupContext = Struct(
-    version=U16, cipher_suite=U16, group_id=Opaque(), epoch=U64, tree_hash=Opaque(), confirmed_transcript_hash=Opaque(),
-    extensions=Opaque(),
-)
+    version=UINT16, cipher_suite=UINT16, group_id=Opaque(), epoch=UINT64, tree_hash=Opaque(),
+    confirmed_transcript_hash=Opaque(), extensions=Vector(Extension))
 GroupInfo = Struct(
-    group_context=GroupContext, extensions=Element(Extension), confirmation_tag=Opaque(), signer=U32, signature=Opaque()
-)
-
-
-class Bundle(Opaque):
-    """opaque<V> that holds a JoinBundle, or nothing."""
-
-    inner = JoinBundle
-
-
+    group_context=GroupContext, extensions=Vector(Extension), confirmation_tag=Opaque(),
+    signer=UINT32, signature=Opaque())
+RatchetTreeOption = Struct(representation=exactly(1, DISTRIBUTION_SERVICE, "ErrMalformed"))
 GroupInfoRatchetTreeTBE = Struct(
-    groupInfo=GroupInfo, ratchetTreeOption=U8, pending_proposals=Opaque(), table=Optional(IdentityLinkTable),
-    link_bundle=Bundle(),
-)
-
-
-class NoUser(Opaque):
-    """IdentifierUri, or nothing."""
-
-    def read(self, r):
-        uri = super().read(r)
-        need(not uri or split_uri(uri.decode("ascii"))[1] == "u", errors.ErrMalformed)
-        return uri
-
-
-def key_material(v):
-    # There are no KeyPackages in the answers: a success would need some.
-    need(2 <= v["userStatus"] <= 7 and not v["clients"], errors.ErrMalformed)
-
-
-KeyMaterialResponse = Struct(key_material, protocol=Protocol(1), userStatus=U8, userUri=NoUser(), clients=Opaque())
-JoinLink = Struct(text=Rest())
-
-UploadToken = Struct(key_id=U8, nonce=Fixed(32), output=Fixed(64))
-
-
-class Slots(Vector):
-    """uint32 client_slots<V>: ascending, at most 16."""
-
-    def read(self, r):
-        slots = super().read(r)
-        need(len(slots) <= 16 and ascending(slots), errors.ErrUpload)
-        return slots
-
-
-UPLOAD_TBS = {
-    "version": U16, "cipher_suite": U16, "token_hash": exactly(32, errors.ErrUpload), "sequence": U64,
-    "client_slots": Slots(U32), "dropped_sets": Vector(URI("u", errors.ErrUpload)),
-    "key_packages": Opaque(),  # there are none in the answers
-    "tokens": Vector(UploadToken), "upload_key": Opaque(),
-}
-
-
-def upload(v):
-    need(v["version"] == 1 and len(v["dropped_sets"]) <= 256, errors.ErrUpload)
-    need(v["client_slots"] or not (v["dropped_sets"] or v["key_packages"]), errors.ErrUpload)
-    need(not v["key_packages"] and not v["tokens"], errors.ErrUpload)
-
-
-KeyMaterialUploadTBS = Struct(**UPLOAD_TBS)
-KeyMaterialUpload = Struct(upload, **UPLOAD_TBS, signature=Opaque())
+    groupInfo=GroupInfo, ratchetTreeOption=RatchetTreeOption, pending_proposals=EmptyVector(),
+    table=Optional(IdentityLinkTable), link_bundle=Opaque(JoinBundle))

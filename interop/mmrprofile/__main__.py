@@ -13,11 +13,6 @@ import checks
 from suite import sha256
 
 
-def text(answer):
-    """An answer as it stands in the file: octets in hex, and a text as it is."""
-    return answer if isinstance(answer, str) else answer.hex()
-
-
 def refuse(scene, case):
     """Make a negative case: the hash of the changed structure, and what refuses it."""
     original, changed = changes.apply(scene, case)
@@ -31,7 +26,7 @@ def refuse(scene, case):
 def make_suite(name, asked):
     scene = answers.make(name, asked["inputs"])
     return {"inputs": asked["inputs"],
-            "answers": {name: text(answer) for name, answer in scene.answers.items()},
+            "answers": {name: answer.hex() for name, answer in scene.answers.items()},
             "refused": [refuse(scene, case) for case in asked["refused"]]}
 
 

@@ -18,10 +18,7 @@ GENERATIONS = (0, 1, 7)
 NEWEST = 7
 TABLE_LEAVES = ((0, 0), (2, None), (3, 1), (260, 7))    # leaf index, generation of its entry
 ENTRY_LEAF, ABSENT_LEAF = 260, 2
-SIBLING_LEAF = SIGNER_LEAF = 3
 UPLOAD_SLOTS = [0, 3]
-JOIN_CODE_USES = 3
-MAX_USERS = 1000
 EXPORTER_LABEL = "MIMI identity link wrapper"
 
 
@@ -226,6 +223,7 @@ def _table(scene):
               newest_key_commitment=a[f"newest_key_commitment_{NEWEST}"],
               table_hash=a["table_hash"])
     scene.add("AddAAD", encrypted_identity_link_keys=[None, wrapped(scene, NEWEST)])
+    scene.add("AddAAD_external", encrypted_identity_link_keys=[wrapped(scene, 0)])
 
 
 def seal_metadata(scene, generation, plaintext):
@@ -264,7 +262,6 @@ def _join_link(scene):
     code, nonce = scene.octets("join_link_code"), scene.octets("join_link_nonce")
     a["JoinLink"] = (scene.uri("room_id") + b"#c=" + base64url(code)
                      + b"&k=" + base64url(scene.octets("join_link_key")))
-    a["join_link"] = a["JoinLink"].decode()
     a["join_link_code_hash"] = sha256(code)
     a["join_link_plaintext"] = s.LiveKeys.encode(live_keys(scene))
     sealed = scene.suite.seal(bundle_key(scene), nonce, bundle_aad(scene),
@@ -278,7 +275,7 @@ def _policies(scene):
     scene.add("MinimalMetadataPolicy_connection", **s.CONNECTION_ROOM)
     for requirement, name in enumerate(("all", "admins", "optional", "forbidden")):
         scene.add("MinimalMetadataPolicy_" + name, version=1, requirement=requirement,
-                  mode=s.EPOCH_ROTATED, connection_room=0, max_users=MAX_USERS)
+                  mode=s.EPOCH_ROTATED, connection_room=0, max_users=scene.number("max_users"))
 
 
 # Connections (section 4)
@@ -430,7 +427,7 @@ def _key_material(scene):
 
 def _sibling_proof(scene):
     content = group_vector(scene) + scene.answers["PseudonymousCredentialTBS"]
-    scene.add("SiblingProof", leaf_index=SIBLING_LEAF,
+    scene.add("SiblingProof", leaf_index=scene.number("sibling_leaf_index"),
               signature=scene.sign("sibling", "MGP1 Sibling", content))
 
 
@@ -440,10 +437,9 @@ def components(pairs):
 
 def _safe_aad(scene):
     a = scene.answers
-    link = (s.IDENTITY_LINK, a["AddAAD"])
-    scene.add("SafeAAD", items=components([link]))
+    scene.add("SafeAAD", items=components([(s.IDENTITY_LINK, a["AddAAD"])]))
     scene.add("SafeAAD_external", items=components([
-        link, (s.CONNECTION_RESPONSE, a["EncryptedConnectionResponse"]),
+        (s.IDENTITY_LINK, a["AddAAD_external"]), (s.CONNECTION_RESPONSE, a["EncryptedConnectionResponse"]),
         (s.SIBLING_PROOF, a["SiblingProof"])]))
 
 
@@ -470,13 +466,13 @@ def _join_code(scene):
     scene.add_signed("JoinCodeRegistration", "leaf", "JoinCodeRegistration",
                      room_id=scene.uri("room_id"), code_hash=a["join_link_code_hash"],
                      bundle=a["JoinBundle"], not_after=scene.number("join_code_not_after"),
-                     uses=JOIN_CODE_USES)
+                     uses=scene.number("join_code_uses"))
 
 
 def _fanout(scene):
     message = {"version": s.MLS10, "wire_format": s.PRIVATE_MESSAGE,
                "group_id": scene.answers["group_id"], "epoch": scene.number("epoch"),
-               "content_type": s.APPLICATION, "authenticated_data": b"",
+               "content_type": s.APPLICATION, "authenticated_data": s.SafeAAD.encode({"items": []}),
                "encrypted_sender_data": scene.octets("encrypted_sender_data"),
                "ciphertext": scene.octets("message_ciphertext")}
     target = {"queue": scene.value("QueueReference"),
@@ -492,7 +488,7 @@ def _group_info(scene):
                "confirmed_transcript_hash": scene.octets("confirmed_transcript_hash"),
                "extensions": []}
     info = {"group_context": context, "extensions": [scene.value("Extension_group_info")],
-            "confirmation_tag": scene.octets("confirmation_tag"), "signer": SIGNER_LEAF,
+            "confirmation_tag": scene.octets("confirmation_tag"), "signer": scene.number("group_info_signer"),
             "signature": scene.octets("group_info_signature")}
     scene.add("GroupInfoRatchetTreeTBE", groupInfo=info,
               ratchetTreeOption={"representation": s.DISTRIBUTION_SERVICE}, pending_proposals=[],

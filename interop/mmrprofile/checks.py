@@ -240,7 +240,7 @@ def seal_padded_and_open_metadata(scene, octets, _):
 
 def check_sibling(scene, proof, newcomer):
     """A proof, for a new leaf, of the one other leaf of the user that the group has."""
-    s.require(proof.leaf_index == make.SIBLING_LEAF
+    s.require(proof.leaf_index == scene.number("sibling_leaf_index")
               and newcomer.user_pseudonym == scene.uri("user_pseudonym"), "ErrSibling")
     content = make.group_vector(scene) + s.PseudonymousCredentialTBS.encode(newcomer)
     scene.suite.verify(scene.answers["sibling_public_key"], "MGP1 Sibling", content,

@@ -208,6 +208,7 @@ func (k *answerSet) wrapped(g identity.Generation) *identity.EncryptedIdentityLi
 
 func (k *answerSet) makeTable() {
 	k.encoded("AddAAD", &identity.AddAAD{Keys: []*identity.EncryptedIdentityLinkKey{nil, k.wrapped(7)}})
+	k.encoded("AddAAD_external", &identity.AddAAD{Keys: []*identity.EncryptedIdentityLinkKey{k.wrapped(0)}})
 	entries := []identity.IdentityLinkEntry{{Leaf: 0, Key: k.wrapped(0)}, {Leaf: 2}, {Leaf: 3, Key: k.wrapped(1)}, {Leaf: 260, Key: k.wrapped(7)}}
 	k.encoded("IdentityLinkEntry", &entries[3])
 	k.encoded("IdentityLinkEntry_absent", &entries[1])
@@ -222,7 +223,6 @@ func (k *answerSet) makeTable() {
 
 func (k *answerSet) makeJoinLink() {
 	k.joinLink = identity.JoinLink{Room: k.room, Code: suite.NewSecret(k.random("join_link_code", 16)), Key: k.secret("join_link_key")}
-	k.Answers["join_link"] = k.joinLink.Text()
 	hash := k.joinLink.CodeHash()
 	k.answer("join_link_code_hash", hash[:])
 	bundle := ok(k.joinLink.Seal(k.s, k.ring, bytes.NewReader(k.random("join_link_nonce", 12))))(k)
@@ -230,7 +230,7 @@ func (k *answerSet) makeJoinLink() {
 	opened := ok(k.joinLink.Open(k.s, bundle))(k)
 	k.answer("join_link_plaintext", encode(k.t, &opened))
 
-	r := &protocol.JoinCodeRegistration{Room: k.room, CodeHash: hash[:], Bundle: b, NotAfter: time.Unix(int64(k.number("join_code_not_after", 1776000000)), 0), Uses: 3}
+	r := &protocol.JoinCodeRegistration{Room: k.room, CodeHash: hash[:], Bundle: b, NotAfter: time.Unix(int64(k.number("join_code_not_after", 1776000000)), 0), Uses: uint32(k.number("join_code_uses", 3))} //nolint:gosec // small
 	if err := r.Sign(k.s, k.leafKey); err != nil {
 		k.t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func (k *answerSet) makePolicies() {
 	for name, r := range map[string]identity.LinkRequirement{
 		"all": identity.RequireAll, "admins": identity.RequireAdmins, "optional": identity.RequireNone, "forbidden": identity.Forbidden,
 	} {
-		k.encoded("MinimalMetadataPolicy_"+name, &identity.MinimalMetadataPolicy{Requirement: r, Mode: identity.WrapperEpochRotated, MaxUsers: 1000})
+		k.encoded("MinimalMetadataPolicy_"+name, &identity.MinimalMetadataPolicy{Requirement: r, Mode: identity.WrapperEpochRotated, MaxUsers: uint32(k.number("max_users", 1000))}) //nolint:gosec // small
 	}
 }
 
@@ -271,7 +271,7 @@ func (k *answerSet) makeSibling() {
 		UserPseudonym:   k.tbs.UserPseudonym, SignaturePublicKey: key.Public(),
 	}
 	k.input("sibling_key_vector", k.vector(key.Public()))
-	proof := ok(identity.NewSiblingProof(k.s, k.groupID, 3, key, &k.tbs))(k)
+	proof := ok(identity.NewSiblingProof(k.s, k.groupID, mls.LeafIndex(k.number("sibling_leaf_index", 3)), key, &k.tbs))(k)
 	k.encoded("SiblingProof", proof)
 	if err := proof.Verify(k.s, k.groupID, &k.siblingTBS, &k.tbs); err != nil {
 		k.t.Error(err)

@@ -21,7 +21,7 @@ func (k *answerSet) makeContainers() {
 	}
 	k.encoded("SafeAAD", &mls.SafeAAD{item(identity.ComponentIdentityLink, "AddAAD")})
 	k.encoded("SafeAAD_external", &mls.SafeAAD{
-		item(identity.ComponentIdentityLink, "AddAAD"), item(identity.ComponentConnectionResponse, "EncryptedConnectionResponse"),
+		item(identity.ComponentIdentityLink, "AddAAD_external"), item(identity.ComponentConnectionResponse, "EncryptedConnectionResponse"),
 		item(identity.ComponentSiblingProof, "SiblingProof"),
 	})
 	var queue identity.QueueReference
@@ -49,7 +49,7 @@ func (k *answerSet) makeFanout() {
 		Message: protocol.FanoutMessage{
 			Accepted: time.UnixMilli(int64(k.number("fanout_accepted_ms", 1773500002789))),
 			Message: mls.MLSMessage{PrivateMessage: &mls.PrivateMessage{
-				GroupID: k.groupID, Epoch: k.table.Epoch, ContentType: mls.ContentApplication,
+				GroupID: k.groupID, Epoch: k.table.Epoch, ContentType: mls.ContentApplication, AuthenticatedData: encode(k.t, &mls.SafeAAD{}),
 				EncryptedSenderData: k.random("encrypted_sender_data", 28), Ciphertext: k.random("message_ciphertext", 32),
 			}},
 		},
@@ -68,7 +68,7 @@ func (k *answerSet) makeGroupInfo() {
 				CipherSuite: k.s.ID(), GroupID: k.groupID, Epoch: k.table.Epoch, TreeHash: k.random("tree_hash", 32),
 				ConfirmedTranscriptHash: k.random("confirmed_transcript_hash", 32),
 			},
-			Extensions: mls.Extensions{public}, ConfirmationTag: k.random("confirmation_tag", 32), Signer: 3, Signature: k.random("group_info_signature", 32),
+			Extensions: mls.Extensions{public}, ConfirmationTag: k.random("confirmation_tag", 32), Signer: mls.LeafIndex(k.number("group_info_signer", 3)), Signature: k.random("group_info_signature", 32),
 		},
 		RatchetTree: protocol.HubTree(), Table: k.table, LinkBundle: k.octets("JoinBundle"),
 	})

@@ -35,16 +35,12 @@ type loss struct {
 
 // Wire implements [wire.Message].
 func (l *loss) Wire(c *wire.Codec) {
-	since := uint64(max(0, l.since.UnixMilli())) //nolint:gosec // not negative
-	wire.Uint64(c, &since)
+	wireTime(c, &l.since)
 	wire.Vector(c, &l.helpers, func(c *wire.Codec, h *helper) {
 		h.account.Wire(c)
 		h.peer.Wire(c)
 		h.direct.Wire(c)
 	})
-	if c.Decoding() {
-		l.since = time.UnixMilli(int64(since)).UTC() //nolint:gosec // as it was stored
-	}
 }
 
 // setLost says that a room is lost, or with nil that it is not.

@@ -53,14 +53,10 @@ const (
 func (q *quarantined) Wire(c *wire.Codec) {
 	wire.Uint32(c, &q.leaf)
 	q.pseudonym.Wire(c)
-	since := uint64(max(0, q.since.UnixMilli())) //nolint:gosec // not negative
-	wire.Uint64(c, &since)
+	wireTime(c, &q.since)
 	wire.Uint8(c, &q.marks)
 	q.by.WireOptional(c)
 	wire.Vector(c, &q.accepted, func(c *wire.Codec, u *mimi.URI) { u.Wire(c) })
-	if c.Decoding() {
-		q.since = time.UnixMilli(int64(since)).UTC() //nolint:gosec // as it was stored
-	}
 }
 
 // quarantineList is quarantined leaves<V>, ascending.

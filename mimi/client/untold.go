@@ -38,11 +38,7 @@ type untold struct {
 func (u *untold) Wire(c *wire.Codec) {
 	u.account.Wire(c)
 	u.pseudonym.Wire(c)
-	since := uint64(max(0, u.since.UnixMilli())) //nolint:gosec // not negative
-	wire.Uint64(c, &since)
-	if c.Decoding() {
-		u.since = time.UnixMilli(int64(since)).UTC() //nolint:gosec // as it was stored
-	}
+	wireTime(c, &u.since)
 }
 
 // untolds is untold adds<V>.

@@ -169,8 +169,12 @@ func TestDeletionForgetsKeys(t *testing.T) {
 	ben := c.guest("ben")
 	bobs, _, _ := c.b.leafOf(c.bob, c.group)
 	bens, _, _ := c.b.leafOf(ben, c.group)
-	own := func(leaf mls.LeafIndex) []string { return []string{fmt.Sprintf("o/%08x", leaf), fmt.Sprintf("k/%08x", 2*leaf)} }
-	has := func(keys, some []string) bool { return slices.Contains(keys, some[0]) && slices.Contains(keys, some[1]) }
+	own := func(leaf mls.LeafIndex) []string {
+		return []string{fmt.Sprintf("o/%08x", leaf), fmt.Sprintf("k/%08x", 2*leaf)}
+	}
+	has := func(keys, some []string) bool {
+		return slices.Contains(keys, some[0]) && slices.Contains(keys, some[1])
+	}
 	if keys := c.b.keysOf(c.group); !has(keys, own(bobs)) || !has(keys, own(bens)) {
 		t.Fatalf("before there are keys %v", keys)
 	}

@@ -19,10 +19,11 @@ func FuzzLostRow(f *testing.F) {
 		f.Fatal(err, row.Secret)
 	}
 	f.Add(row.Value)
+	f.Add(row.Value[1:])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var l loss
-		if err := wire.Unmarshal(b, &l); err != nil || l.since.After(time.UnixMilli(1<<53)) || l.since.Before(time.UnixMilli(0)) {
-			return
+		if wire.Unmarshal(b, &l) != nil {
+			t.Skip("refused")
 		}
 		again, err := wire.Marshal(&l)
 		if err != nil || !bytes.Equal(again, b) {

@@ -58,10 +58,11 @@ func FuzzQuarantineRow(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(row.Value)
+	f.Add(row.Value[1:])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var list quarantineList
-		if err := wire.Unmarshal(b, &list); err != nil {
-			return
+		if wire.Unmarshal(b, &list) != nil {
+			t.Skip("refused")
 		}
 		again, err := wire.Marshal(&list)
 		if err != nil || !bytes.Equal(again, b) {

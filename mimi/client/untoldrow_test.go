@@ -49,15 +49,11 @@ func FuzzUntoldRow(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
+	f.Add(b[1:])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var l untolds
 		if wire.Unmarshal(b, &l) != nil {
-			return
-		}
-		for _, u := range l {
-			if u.since.After(time.UnixMilli(1<<53)) || u.since.Before(time.UnixMilli(0)) {
-				return
-			}
+			t.Skip("refused")
 		}
 		again, err := wire.Marshal(&l)
 		if err != nil || !bytes.Equal(again, b) {

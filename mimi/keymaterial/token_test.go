@@ -431,14 +431,20 @@ func FuzzStoredTokens(f *testing.F) {
 	w.Add(o.key(), tokens)
 	f.Add(must[[]byte](f)(wire.Marshal(&w)), must[[]byte](f)(wire.Marshal(&o.keys)), must[[]byte](f)(wire.Marshal(
 		&keymaterial.Registration{Suite: 1, UploadKey: []byte("key"), Sequence: 7, Slots: []uint32{0, 4}})))
+	f.Add([]byte{1}, []byte{1}, []byte{1})
 	f.Fuzz(func(t *testing.T, wallet, ring, registration []byte) {
+		refused := 0
 		for m, b := range map[wire.Message][]byte{new(keymaterial.Wallet): wallet, new(keymaterial.IssuerKeyRing): ring, new(keymaterial.Registration): registration} {
-			if err := wire.Unmarshal(b, m); err != nil {
+			if wire.Unmarshal(b, m) != nil {
+				refused++
 				continue
 			}
 			if again := must[[]byte](t)(wire.Marshal(m)); !bytes.Equal(again, b) {
 				t.Errorf("%T: %x is encoded again as %x", m, b, again)
 			}
+		}
+		if refused == 3 {
+			t.Skip("refused")
 		}
 	})
 }

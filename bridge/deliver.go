@@ -123,7 +123,7 @@ func (c *Connector) invited(ctx context.Context, e *client.Event) error {
 	}
 	if login == nil {
 		c.log.InfoContext(ctx, "somebody who has no login was added to a group, and leaves", "room", e.Room)
-		return ignore(c.backend.Engine.Leave(ctx, e.Account, e.Room), client.ErrNotMember)
+		return ignore(c.backend.Engine.Leave(ctx, e.Account, e.Room), client.ErrNotMember, client.ErrLeaving)
 	}
 	if err := c.inPortal(ctx, info, func(ctx context.Context, p *place) error {
 		return c.settle(ctx, p, e.Actor, false, e.Account)

@@ -252,6 +252,19 @@ func TestLeavingIsQueued(t *testing.T) {
 	}
 }
 
+// TestInvitedWithoutALogin: who has no login leaves; that the hub hears of it later holds
+// nothing up.
+func TestInvitedWithoutALogin(t *testing.T) {
+	w := newWorld(t, options{})
+	room, people, _ := w.group()
+	nobody := user(t, alphaDomain, "nobody")
+	w.engine.failing("Leave", client.ErrLeaving)
+	w.deliver(&client.Event{Kind: client.EventInvited, Room: room, Account: nobody, Actor: people[1]})
+	if n := w.engine.calls("Leave", nobody, room); n == 0 {
+		t.Error("nobody has left")
+	}
+}
+
 func TestSomebodyElsewhereLeaves(t *testing.T) {
 	w := newWorld(t, options{})
 	room, people, portal := w.group()

@@ -103,8 +103,9 @@ func (c *Client) leave(ctx context.Context, account, uri mimi.URI) error {
 
 // proposeLeaving stores that an account leaves, and asks the hub for it.
 func (c *Client) proposeLeaving(ctx context.Context, r *room, account mimi.URI) error {
-	if err := c.settleRoom(ctx, r); err != nil {
-		return err
+	away := c.settleRoom(ctx, r)
+	if away != nil && !errors.Is(away, ErrUnreachable) {
+		return away
 	}
 	if _, rejoins := r.former[account]; rejoins {
 		return ErrBusy
@@ -112,6 +113,9 @@ func (c *Client) proposeLeaving(ctx context.Context, r *room, account mimi.URI) 
 	own, ok := r.own[account]
 	if !ok || own.State == LeafEntering {
 		return ErrNotMember
+	}
+	if away != nil && r.leaves[mls.LeafIndex(own.Index)] != nil {
+		return fmt.Errorf("%w: %w", ErrLeaving, away) // it is stored, with the state to go back to
 	}
 	if slices.Contains(mmr.Leaving(r.proposed()), mls.LeafIndex(own.Index)) {
 		return nil // on its way
@@ -128,12 +132,13 @@ func (c *Client) proposeLeaving(ctx context.Context, r *room, account mimi.URI) 
 	}); err != nil {
 		return err
 	}
-	if err := c.settleLeaves(ctx, r); errors.Is(err, ErrUnreachable) {
-		return fmt.Errorf("%w: %w", ErrLeaving, err)
-	} else if err != nil {
-		return err
+	if away == nil {
+		away = c.settleLeaves(ctx, r)
+	} // otherwise [Client.settle] sends it, after what has no answer yet
+	if errors.Is(away, ErrUnreachable) {
+		return fmt.Errorf("%w: %w", ErrLeaving, away)
 	}
-	return nil
+	return away
 }
 
 // putState stores another state of an own leaf.

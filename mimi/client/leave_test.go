@@ -51,6 +51,41 @@ func TestLeaveIsStoredBeforeItIsSent(t *testing.T) {
 	})
 }
 
+// TestLeaveWhileTheHubIsAway: who leaves, and says so again, hears each time that they will
+// have left; also where something that was done before has no answer yet.
+func TestLeaveWhileTheHubIsAway(t *testing.T) {
+	for name, before := range map[string]func(c *couple) error{
+		"nothing else": func(*couple) error { return nil },
+		"a Commit without an answer": func(c *couple) error {
+			return except(c.b.client.Rename(c.t.Context(), c.bob, c.group, "Last words"), client.ErrUnreachable)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := quietCouple(t)
+			c.a.set(func(g *gateway) { g.down = true })
+			if err := before(c); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if err := c.b.client.Leave(t.Context(), c.bob, c.group); !errors.Is(err, client.ErrLeaving) {
+					t.Errorf("leaving: %v, want ErrLeaving", err)
+				}
+			}
+			if err := c.b.client.Rename(t.Context(), c.bob, c.group, "Too late"); !errors.Is(err, client.ErrNotMember) && !errors.Is(err, client.ErrUnreachable) {
+				t.Errorf("renamed by who has left: %v", err)
+			}
+			c.b.stop()
+			c.b.start()
+			c.a.set(func(g *gateway) { g.down = false })
+			defer c.driveClock()()
+			c.gone(c.bob, c.group, c.bob)
+			c.a.await("Bob leaves", 0, func(e *client.Event) bool {
+				return e.Kind == client.EventMembers && e.Room == c.group && len(e.Removed) == 1 && e.Removed[0].User == c.bob
+			})
+		})
+	}
+}
+
 // TestLeaveSurvivesARestart: the same, with a crash in place of the wait.
 func TestLeaveSurvivesARestart(t *testing.T) {
 	c := quietCouple(t)

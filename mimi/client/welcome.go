@@ -123,7 +123,7 @@ func (c *Client) invite(ctx context.Context, r *room, in invited, joined *mls.Jo
 		c.refused(ctx, "an account was added by somebody it does not know, or to too many rooms, and leaves", mimi.Refuse("welcome-stranger", errStranger), "room", r.uri())
 		uri := r.uri()
 		t.then(func(ctx context.Context) {
-			if err := c.Leave(ctx, account, uri); err != nil {
+			if err := c.Leave(ctx, account, uri); err != nil && !errors.Is(err, ErrLeaving) {
 				c.cfg.Log.WarnContext(ctx, "could not leave", "room", uri, "err", err)
 			}
 		})

@@ -257,7 +257,7 @@ func TestLeavingIsQueued(t *testing.T) {
 func TestInvitedWithoutALogin(t *testing.T) {
 	w := newWorld(t, options{})
 	room, people, _ := w.group()
-	nobody := user(t, alphaDomain, "nobody")
+	nobody := user(t, alphaDomain, "mimibot") // the bot itself
 	w.engine.failing("Leave", client.ErrLeaving)
 	w.deliver(&client.Event{Kind: client.EventInvited, Room: room, Account: nobody, Actor: people[1]})
 	if n := w.engine.calls("Leave", nobody, room); n == 0 {

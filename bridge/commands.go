@@ -71,13 +71,13 @@ func (c *Connector) startChat(ce *commands.Event, login *Client) {
 		ce.Reply("%s", explain(err))
 		return
 	}
-	contact, err := login.connect(ce.Ctx, peer)
+	contact, asked, err := login.connect(ce.Ctx, peer)
 	switch {
 	case err != nil:
 		ce.Log.Err(err).Msg("Failed to start a chat")
 		ce.Reply("%s", explain(err))
-	case contact.State != client.ContactConnected:
-		ce.Reply("%s", askedText(peer))
+	case asked != "":
+		ce.Reply("%s", asked)
 	default:
 		c.replyWithChat(ce, login, contact)
 	}
@@ -125,7 +125,11 @@ func (c *Connector) listRequests(ce *commands.Event, login *Client) {
 	default:
 		var b strings.Builder
 		for _, r := range requests {
-			fmt.Fprintf(&b, "* %s, since %s (`%s`)\n", r.Peer.Handle(), r.Received.Format("2006-01-02 15:04 MST"), client.Ref(r.Ref))
+			what := ""
+			if r.Plain {
+				what = ", to add you to plain groups"
+			}
+			fmt.Fprintf(&b, "* %s%s, since %s (`%s`)\n", r.Peer.Handle(), what, r.Received.Format("2006-01-02 15:04 MST"), client.Ref(r.Ref))
 		}
 		ce.Reply("%s\nJoin the room of a request, or say `accept <address>` or `decline <address>`.", b.String())
 	}
@@ -133,6 +137,10 @@ func (c *Connector) listRequests(ce *commands.Event, login *Client) {
 
 func (c *Connector) listConnections(ce *commands.Event, login *Client) {
 	contacts, err := c.backend.Engine.Contacts(ce.Ctx, login.account)
+	var consents []string
+	if err == nil {
+		consents, err = c.consentWords(ce.Ctx, login.account)
+	}
 	if err != nil {
 		ce.Reply("%s", explain(err))
 		return
@@ -153,6 +161,9 @@ func (c *Connector) listConnections(ce *commands.Event, login *Client) {
 			}
 			fmt.Fprintf(&b, "* %s: %s\n", shownName(contact.Peer, contact.Name), word)
 		}
+	}
+	for _, line := range consents {
+		fmt.Fprintf(&b, "* %s\n", line)
 	}
 	if b.Len() == 0 {
 		ce.Reply("You are not connected with anybody yet: `start-chat <address>` asks somebody.")
@@ -199,6 +210,10 @@ func (c *Connector) acceptCommand(ce *commands.Event, login *Client) {
 	if _, err := c.backend.Engine.Accept(ce.Ctx, login.account, request.Ref); err != nil {
 		ce.Log.Err(err).Msg("Failed to accept a request")
 		ce.Reply("%s", explain(err))
+		return
+	}
+	if request.Plain {
+		ce.Reply("You have agreed. `disconnect` with their address takes that back.")
 		return
 	}
 	ce.Reply("You are connected with %s. Your chat is among your rooms, or your invitations.", request.Peer.Handle())

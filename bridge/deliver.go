@@ -73,6 +73,10 @@ func (c *Connector) deliver(ctx context.Context, e *client.Event) error {
 		return c.withdrawn(ctx, e)
 	case client.EventConnected:
 		return c.connected(ctx, e)
+	case client.EventConsented:
+		return c.consented(ctx, e)
+	case client.EventGranted:
+		return c.granted(ctx, e)
 	case client.EventRefused:
 		return c.tell(ctx, e, e.Account, reason(e.Reason, e.Peer))
 	case client.EventInvited:

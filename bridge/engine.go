@@ -41,6 +41,8 @@ type Connections interface {
 	Connect(ctx context.Context, account, peer mimi.URI) (*client.Contact, error)
 	Accept(ctx context.Context, account mimi.URI, ref client.Ref) (room mimi.URI, err error)
 	Decline(ctx context.Context, account mimi.URI, ref client.Ref) error
+	AskConsent(ctx context.Context, account, peer mimi.URI) error
+	Consents(ctx context.Context, account mimi.URI) ([]*client.Consent, error)
 	Requests(ctx context.Context, account mimi.URI) ([]*client.Request, error)
 	Contacts(ctx context.Context, account mimi.URI) ([]*client.Contact, error)
 	RemoveContact(ctx context.Context, account, peer mimi.URI) error

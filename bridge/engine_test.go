@@ -40,6 +40,7 @@ type engine struct {
 	accounts         map[mimi.URI]string
 	contacts         []*client.Contact
 	requests         []*client.Request
+	consents         []*client.Consent
 	rooms            map[mimi.URI]*client.RoomInfo
 	links            []*client.Link
 	// sent are messages by room and source.
@@ -125,6 +126,23 @@ func (e *engine) SetName(_ context.Context, account mimi.URI, name string) error
 	defer e.mu.Unlock()
 	e.accounts[account] = name
 	return e.call("SetName", account, name)
+}
+
+func (e *engine) AskConsent(_ context.Context, account, peer mimi.URI) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.call("AskConsent", account, peer)
+}
+
+func (e *engine) Consents(_ context.Context, account mimi.URI) (all []*client.Consent, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, o := range e.consents {
+		if o.Account == account {
+			all = append(all, o)
+		}
+	}
+	return all, e.fail["Consents"]
 }
 
 func (e *engine) Connect(_ context.Context, account, peer mimi.URI) (*client.Contact, error) {

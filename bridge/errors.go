@@ -81,6 +81,11 @@ var explanations = []explanation{
 		protocol.ErrNoProfile, "The other provider does not offer chats under pseudonyms.",
 		"Only a plain group can be shared with its people, where your administrator allows those: `create-group plain`.", false,
 	},
+	{client.ErrConsented, "This person has agreed already that you add them to plain groups.", "Make one with `create-group plain`, and invite them there.", false},
+	{
+		client.ErrNotAsked, "The provider of this person has no chats under pseudonyms, and does not take requests to add them to plain groups.",
+		"They can add you to plain groups now. Whether you can add them, their provider decides: `create-group plain`, and invite them.", false,
+	},
 	{client.ErrPlainRooms, "Plain groups, in which providers see who takes part, are not allowed here.", "Ask your administrator, or make another group: `create-group group`.", false},
 	{client.ErrPlainRoom, "A plain room does not have this: everybody in it is seen by all providers.", "Make another group: `create-group group`.", false},
 	{identity.ErrPinChanged, "The other provider uses other keys for the identities of its people than before.", "Ask the person in another way whether that is right, and tell your administrator.", false},
@@ -192,10 +197,14 @@ var reasons = map[client.Reason]string{
 	client.ReasonLinkFailed:      "You are not in the room that you wanted to enter with a link: its provider did not answer in time, and the room has changed since. Say `join` with the link again.",
 	client.ReasonKeyChanged:      "%s uses another key than before. That happens when they begin anew, on another device or gateway; and when somebody passes for them. Compare safety codes to see which: `verify` with their address.",
 	client.ReasonVerifiedChanged: "**%s uses another key than the one that you have compared.** Nothing is sent to your chat with them until you compare safety codes again (`verify` with their address, then `verified`), or say `unverify` with it.",
-	client.ReasonPeerLeft:        "%s has ended the connection with you, and left your chat. You can't add them to rooms any more. `start-chat` asks them again.",
-	client.ReasonPeerClosed:      "%s has closed their account. Nothing that you write reaches them; what you have of this chat stays.",
-	client.ReasonRoomGone:        "The room of your request to %s does not exist any more. You can send `start-chat` again.",
-	client.ReasonQuarantine:      "The identity of a member whom %s brought could not be verified. Ask them what happened. Nothing is sent to this room until that member is removed, or you say `send-anyway`.",
+	client.ReasonNotAsked: "The provider of %s does not take requests to add them to plain groups, or does not know them. " +
+		"Check how the address is written. Whether you can add them to a plain group, their provider decides.",
+	client.ReasonConsentRefused: "%s does not want to be added to plain groups by you.",
+	client.ReasonConsentRevoked: "%s does not want to be added to plain groups by you any more. In groups that you share nothing changes.",
+	client.ReasonPeerLeft:       "%s has ended the connection with you, and left your chat. You can't add them to rooms any more. `start-chat` asks them again.",
+	client.ReasonPeerClosed:     "%s has closed their account. Nothing that you write reaches them; what you have of this chat stays.",
+	client.ReasonRoomGone:       "The room of your request to %s does not exist any more. You can send `start-chat` again.",
+	client.ReasonQuarantine:     "The identity of a member whom %s brought could not be verified. Ask them what happened. Nothing is sent to this room until that member is removed, or you say `send-anyway`.",
 	client.ReasonSharedPseudonym: "In this room %s has the same pseudonym as in another room that members here are, or were, in. Most likely their provider had run out of new keys, which is harmless, except that providers can tell that it is the same person. " +
 		"But somebody may also have added them without their knowing: ask them in another way whether they are in this room, and remove them if they are not.",
 	client.ReasonLastResort: "Your keys for rooms that %s adds you to had run out, and one was given to them again: two of these rooms may show you under the same pseudonym, so that providers can tell that you are in both. " +

@@ -105,7 +105,8 @@ func (c *Connector) peerIn(ctx context.Context, login *Client, portal networkid.
 
 func (c *Connector) disconnectCommand(ce *commands.Event, login *Client, peer mimi.URI) {
 	c.answerAfter(ce, c.backend.Engine.RemoveContact(ce.Ctx, login.account, peer), fmt.Sprintf(
-		"You are not connected with %s any more, and leave your chat. They see that you have left it. What they have of it stays with them.", peer.Handle()))
+		"You are not connected with %s any more, and leave your chat, if you had one. They see that you have left it, and can't add you to groups. "+
+			"What they have stays with them.", peer.Handle()))
 }
 
 func (c *Connector) blockCommand(ce *commands.Event, login *Client, peer mimi.URI) {

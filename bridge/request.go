@@ -54,7 +54,7 @@ func (c *Connector) asked(ctx context.Context, e *client.Event) error {
 	if m := members[user]; m != nil && m.Membership.IsInviteOrJoin() {
 		return nil
 	}
-	return c.invite(ctx, room, user, g.Intent, true, requestText(e.Peer))
+	return c.invite(ctx, room, user, g.Intent, true, requestText(e))
 }
 
 // waits reports whether a request is still undecided.
@@ -67,9 +67,12 @@ func (c *Connector) waits(ctx context.Context, account mimi.URI, ref client.Ref)
 }
 
 // requestText explains a request, in the places that an invitation shows.
-func requestText(peer mimi.URI) string {
+func requestText(e *client.Event) string {
+	if e.Plain {
+		return consentRequestText(e)
+	}
 	return fmt.Sprintf("%s wants to talk to you. Join to accept: then you can write to each other, and add each other to groups. "+
-		"Leave to decline: they are not told.", peer.Handle())
+		"Leave to decline: they are not told.", e.Peer.Handle())
 }
 
 // requestRoom returns the room of a request, and makes it if there is none.
@@ -84,7 +87,7 @@ func (c *Connector) requestRoom(ctx context.Context, e *client.Event, g *bridgev
 		powerOverrides().Apply("", power)
 		room, err = g.Intent.CreateRoom(ctx, &mautrix.ReqCreateRoom{
 			Visibility: "private", Preset: "private_chat", IsDirect: true, PowerLevelOverride: power,
-			Name: g.Name, Topic: requestText(e.Peer),
+			Name: g.Name, Topic: requestText(e),
 			InitialState: []*event.Event{{
 				Type:    event.StateElementFunctionalMembers,
 				Content: event.Content{Parsed: &event.ElementFunctionalMembersContent{ServiceMembers: []id.UserID{bot.GetMXID()}}},
@@ -144,7 +147,8 @@ func (c *Connector) requestIn(ctx context.Context, evt *event.Event) (ref client
 	return r, account, err
 }
 
-// acceptIn accepts the request of a room. [Connector.connected] does the rest.
+// acceptIn accepts the request of a room. [Connector.connected] does the rest, or
+// [Connector.consented].
 func (c *Connector) acceptIn(ctx context.Context, account mimi.URI, ref client.Ref, room id.RoomID) error {
 	_, err := c.backend.Engine.Accept(ctx, account, ref)
 	if err == nil || errors.Is(err, client.ErrNoRequest) {

@@ -17,25 +17,32 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/bridge/mimiid"
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/client"
+	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
 )
 
-// connect asks a person for a connection, or returns the contact if there is one
-// already.
-func (c *Client) connect(ctx context.Context, peer mimi.URI) (*client.Contact, error) {
-	contact, err := c.main.backend.Engine.Connect(ctx, c.account, peer)
-	if !errors.Is(err, client.ErrAlreadyConnected) {
-		return contact, err
+// connect asks a person for a connection, or, if their provider has none, for consent to
+// be added to plain groups. It returns the contact if there is one already, and
+// otherwise what to tell the asker.
+func (c *Client) connect(ctx context.Context, peer mimi.URI) (contact *client.Contact, asked string, err error) {
+	contact, err = c.main.backend.Engine.Connect(ctx, c.account, peer)
+	switch {
+	case errors.Is(err, protocol.ErrNoProfile) && c.main.opts.Config.PlainRooms:
+		return nil, consentAskedText(peer), c.main.backend.Engine.AskConsent(ctx, c.account, peer)
+	case err == nil && contact.State != client.ContactConnected:
+		return nil, askedText(peer), nil
+	case !errors.Is(err, client.ErrAlreadyConnected):
+		return contact, "", err
 	}
 	contacts, err := c.main.backend.Engine.Contacts(ctx, c.account)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	for _, contact := range contacts {
 		if contact.Peer == peer {
-			return contact, nil
+			return contact, "", nil
 		}
 	}
-	return nil, client.ErrAlreadyConnected
+	return nil, "", client.ErrAlreadyConnected
 }
 
 // chatWith returns the portal of a connection.
@@ -50,9 +57,9 @@ func askedText(peer mimi.URI) string {
 
 // errAsked reports a chat that will be there when the other person accepts. It is
 // an error only because bridgev2 wants a chat at once.
-func errAsked(peer mimi.URI) error {
+func errAsked(text string) error {
 	return bridgev2.RespError(mautrix.RespError{
-		ErrCode: "IO.GITHUB.MIMI-GATEWAY.ASKED", Err: askedText(peer), StatusCode: 202,
+		ErrCode: "IO.GITHUB.MIMI-GATEWAY.ASKED", Err: text, StatusCode: 202,
 	})
 }
 
@@ -77,12 +84,12 @@ func (c *Client) resolve(ctx context.Context, peer mimi.URI, createChat bool) (*
 	if !createChat {
 		return response, nil
 	}
-	contact, err := c.connect(ctx, peer)
+	contact, asked, err := c.connect(ctx, peer)
 	if err != nil {
 		return nil, explain(err).response()
 	}
-	if contact.State != client.ContactConnected {
-		return nil, errAsked(peer)
+	if asked != "" {
+		return nil, errAsked(asked)
 	}
 	if response.Ghost, err = c.main.ghost(ctx, mimi.URI{}, client.Person{User: peer}); err != nil {
 		return nil, explain(err).response()

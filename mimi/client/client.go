@@ -48,6 +48,10 @@ type Peers interface {
 	// ConnectionPackage returns nil for a user that the provider does not know.
 	ConnectionPackage(ctx context.Context, user mimi.URI) ([]byte, error)
 	ConnectionRequest(ctx context.Context, req *protocol.ConnectionRequest) error
+	// Consent delivers an entry to the provider of its receiver. It fails with
+	// [protocol.ErrNoSuchUser], [protocol.ErrNotOffered] and a
+	// [*protocol.NotAllowedError] where sending it again is useless.
+	Consent(ctx context.Context, e *protocol.ConsentEntry) error
 }
 
 // People says who has an account at the homeserver.
@@ -236,6 +240,8 @@ type Client struct {
 	inbox  *lanes
 	outbox *lanes
 	events *lanes
+	// telling are the accounts of which providers have to be told something about consent.
+	telling *lanes
 	// closings are the accounts that are being deleted.
 	closings  *lanes
 	opener    *lanes
@@ -288,6 +294,7 @@ func New(cfg Config) (*Client, error) {
 	c.inbox = newLanes(c, c.workInbox)
 	c.outbox = newLanes(c, c.workOutbox)
 	c.events = newLanes(c, c.workEvents)
+	c.telling = newLanes(c, c.workTelling)
 	c.closings = newLanes(c, c.workClosing)
 	c.opener = newLanes(c, c.openSome)
 	return c, nil
@@ -399,6 +406,9 @@ func (c *Client) resume(ctx context.Context) error {
 	}
 	if err := c.endContacts(ctx, rooms); err != nil {
 		return fmt.Errorf("client: read contacts: %w", err)
+	}
+	if err := c.resumeTelling(ctx); err != nil {
+		return fmt.Errorf("client: read consents: %w", err)
 	}
 	if err := c.resumeClosings(ctx); err != nil {
 		return fmt.Errorf("client: read closures: %w", err)

@@ -128,6 +128,7 @@ func (c *Client) workClosing(ctx context.Context, account mimi.URI) (more bool, 
 	}
 	given := c.cfg.Clock.Now().Sub(closure.Since) >= c.cfg.Limits.Farewell
 	failed := c.leaveAll(ctx, account, unsaid, given)
+	untold := c.endAllConsents(ctx, account)
 	remaining, err := c.cfg.Store.LeavesOf(ctx, account)
 	if err != nil {
 		return false, err
@@ -135,10 +136,10 @@ func (c *Client) workClosing(ctx context.Context, account mimi.URI) (more bool, 
 	if err := c.tellDeleting(ctx, account, len(remaining)); err != nil {
 		return false, err
 	}
-	if len(remaining) == 0 {
+	if len(remaining) == 0 && (untold == nil || given) {
 		return false, c.finishClosing(ctx, account)
 	}
-	return false, failed // or others still have to commit it
+	return false, errors.Join(failed, untold) // or others still have to commit it
 }
 
 // sayClosed tells the account's contacts that it was closed. It returns the rooms whose

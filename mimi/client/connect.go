@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/connection"
@@ -195,26 +196,7 @@ func (c *Client) ConnectionPackage(ctx context.Context, _ string, user mimi.URI)
 		return nil, err
 	}
 	defer done()
-	if user.Domain != c.cfg.Domain {
-		return nil, nil
-	}
-	if closing, err := c.closing(ctx, user); err != nil || closing {
-		return nil, err // answered like an address that nobody has
-	}
-	if _, err := c.cfg.Store.Account(ctx, user); errors.Is(err, ErrNotFound) {
-		name, err := c.cfg.People.Lookup(ctx, user.Localpart())
-		if errors.Is(err, ErrNoPerson) {
-			return nil, nil
-		} else if err != nil {
-			return nil, err
-		}
-		made, err := c.Provision(ctx, user.Localpart(), name)
-		if errors.Is(err, mimi.ErrHandle) || err == nil && made != user {
-			return nil, nil
-		} else if err != nil {
-			return nil, err
-		}
-	} else if err != nil {
+	if reachable, err := c.reachable(ctx, user); err != nil || !reachable {
 		return nil, err
 	}
 	var encoded []byte
@@ -225,6 +207,32 @@ func (c *Client) ConnectionPackage(ctx context.Context, _ string, user mimi.URI)
 		}
 		return err
 	})
+}
+
+// reachable reports whether a user can be asked for something, and makes the person an
+// account if there is none. Whoever is deleting theirs is like an address that nobody
+// has.
+func (c *Client) reachable(ctx context.Context, user mimi.URI) (bool, error) {
+	if user.Domain != c.cfg.Domain {
+		return false, nil
+	}
+	if closing, err := c.closing(ctx, user); err != nil || closing {
+		return false, err
+	}
+	if _, err := c.cfg.Store.Account(ctx, user); !errors.Is(err, ErrNotFound) {
+		return err == nil, err
+	}
+	name, err := c.cfg.People.Lookup(ctx, user.Localpart())
+	if errors.Is(err, ErrNoPerson) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	made, err := c.Provision(ctx, user.Localpart(), name)
+	if errors.Is(err, mimi.ErrHandle) {
+		return false, nil
+	}
+	return err == nil && made == user, err
 }
 
 // newPackage makes an establishment package.
@@ -309,7 +317,7 @@ func (c *Client) asked(ctx context.Context, request *connection.IncomingRequest,
 	if err != nil {
 		return err
 	}
-	waiting, err := c.cfg.Store.Requests(ctx, request.Recipient())
+	waiting, err := c.Requests(ctx, request.Recipient())
 	if err != nil {
 		return err
 	}
@@ -326,13 +334,23 @@ func (c *Client) asked(ctx context.Context, request *connection.IncomingRequest,
 	return c.tell(ctx, t, &Event{Kind: EventAsked, Time: now, Account: request.Recipient(), Peer: request.User(), Request: ref})
 }
 
-// Requests returns the connection requests that wait for an account's decision,
-// oldest first.
+// Requests returns the requests that wait for an account's decision, for a connection
+// and for consent, oldest first.
 func (c *Client) Requests(ctx context.Context, account mimi.URI) ([]*Request, error) {
 	requests, err := c.cfg.Store.Requests(ctx, account)
+	if err != nil {
+		return nil, err
+	}
 	for _, r := range requests {
 		r.Secret = nil
 	}
+	consents, err := c.cfg.Store.Consents(ctx, account)
+	for _, o := range consents {
+		if o.pending() {
+			requests = append(requests, &Request{Ref: o.Ref, Account: o.Account, Peer: o.Peer, Received: o.Changed, Plain: true})
+		}
+	}
+	slices.SortStableFunc(requests, func(a, b *Request) int { return a.Received.Compare(b.Received) })
 	return requests, err
 }
 
@@ -347,11 +365,13 @@ func (c *Client) request(ctx context.Context, account mimi.URI, ref Ref) (*conne
 	return connection.UnmarshalIncoming(stored.Secret)
 }
 
-// Decline drops a connection request. Nobody is told: the asker cannot tell a
-// decline from a request that was never read.
+// Decline drops a request for a connection, or for consent. Nobody is told: the asker
+// cannot tell a decline from a request that was never read.
 func (c *Client) Decline(ctx context.Context, account mimi.URI, ref Ref) error {
 	request, err := c.request(ctx, account, ref)
-	if err != nil {
+	if errors.Is(err, ErrNoRequest) {
+		return c.answerConsent(ctx, account, ref, false)
+	} else if err != nil {
 		return err
 	}
 	if err := c.cfg.Faults.declined(ctx, c, request); err != nil {
@@ -362,10 +382,12 @@ func (c *Client) Decline(ctx context.Context, account mimi.URI, ref Ref) error {
 
 // Accept accepts a connection request: the account joins the connection room, with
 // its answer in the external Commit (docs/mmr-profile.md, section 4). It returns
-// the room.
+// the room. A request for consent is granted, and has no room.
 func (c *Client) Accept(ctx context.Context, account mimi.URI, ref Ref) (mimi.URI, error) {
 	request, err := c.request(ctx, account, ref)
-	if err != nil {
+	if errors.Is(err, ErrNoRequest) {
+		return mimi.URI{}, c.answerConsent(ctx, account, ref, true)
+	} else if err != nil {
 		return mimi.URI{}, err
 	}
 	uri := request.Room()

@@ -19,8 +19,8 @@ import (
 // the connection room. The room stays noted until the account is out of it, so that
 // the second step is taken again after a crash.
 
-// RemoveContact ends the connection with a person, or takes back a request to them. It
-// fails with [ErrNotConnected] if there is neither. An unreachable hub of the
+// RemoveContact ends the connection with a person, or takes back a request to them, and
+// the same with consent. It fails with [ErrNotConnected] if there is none of these. An unreachable hub of the
 // connection room is asked later: that is no error.
 func (c *Client) RemoveContact(ctx context.Context, account, peer mimi.URI) error {
 	return c.part(ctx, account, peer, ContactEnding)
@@ -63,8 +63,14 @@ func (c *Client) part(ctx context.Context, account, peer mimi.URI, state Contact
 	var t told
 	err := c.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
 		t = told{}
+		ended, err := c.endConsents(ctx, account, peer, state != ContactBlocked, &t)
+		if err != nil {
+			return err
+		}
 		contact, secret, err := c.contact(ctx, account, peer)
 		switch {
+		case errors.Is(err, ErrNotFound) && state != ContactBlocked && ended:
+			return nil
 		case errors.Is(err, ErrNotFound) && state == ContactBlocked:
 			contact, secret, err = c.newContact(account, peer, state)
 			if err != nil {
@@ -88,6 +94,7 @@ func (c *Client) part(ctx context.Context, account, peer mimi.URI, state Contact
 		return err
 	}
 	c.finish(&t)
+	c.telling.wake(account)
 	return c.leaveEnded(ctx, account, room)
 }
 
@@ -367,7 +374,7 @@ func (c *Client) expire(ctx context.Context) {
 	}
 	accounts, err := c.cfg.Store.Accounts(ctx)
 	for _, a := range accounts {
-		err = errors.Join(err, c.expireRequests(ctx, a.User))
+		err = errors.Join(err, c.expireRequests(ctx, a.User), c.expireConsents(ctx, a.User))
 	}
 	if err != nil && ctx.Err() == nil {
 		c.cfg.Log.WarnContext(ctx, "could not drop expired requests", "err", err)

@@ -115,6 +115,10 @@ var (
 	// ErrNoConsent reports a person who does not know this account as a contact (any
 	// more).
 	ErrNoConsent = errors.New("client: this person does not accept being added by you")
+	// ErrNotAsked reports a person whose provider does not take a request for consent.
+	ErrNotAsked = errors.New("client: the other provider does not take the request")
+	// ErrConsented reports a person who has consented already.
+	ErrConsented = errors.New("client: this person has consented already")
 	// ErrUnverified reports KeyPackages that do not prove to be the person's.
 	ErrUnverified = errors.New("client: the KeyPackages are not verifiably this person's")
 	// ErrStopped reports a client that is stopping.

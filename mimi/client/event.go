@@ -16,11 +16,12 @@ type EventKind string
 // The kinds of events, with the fields of [Event] that each one uses besides
 // Kind and Time.
 const (
-	// EventAsked: Peer asks Account for a connection. Request names the request
-	// for [Client.Accept] and [Client.Decline].
+	// EventAsked: Peer asks Account for a connection, or with Plain for consent to add it
+	// to plain rooms. Request names the request for [Client.Accept] and [Client.Decline].
 	EventAsked EventKind = "asked"
 	// EventWithdrawn: Request of Peer does not wait for Account any more: nobody has
-	// answered it in time, Account has blocked Peer, or is being deleted.
+	// answered it in time, Peer has taken it back, Account has blocked Peer, or is being
+	// deleted.
 	EventWithdrawn EventKind = "withdrawn"
 	// EventConnected: Account and Peer are connected, by Account's acceptance or
 	// by Peer's. Room is their connection room.
@@ -29,6 +30,12 @@ const (
 	// Reason. A declined request is never reported: it looks like an unanswered
 	// one.
 	EventRefused EventKind = "refused"
+	// EventConsented: Account has consented to be added to plain rooms by Peer, who had
+	// asked for it: Request.
+	EventConsented EventKind = "consented"
+	// EventGranted: Peer, whom Account had asked, has consented to be added to plain
+	// rooms by Account.
+	EventGranted EventKind = "granted"
 	// EventInvited: Actor added Account to Room. Nothing is sent for Account
 	// before [Client.Join]; [Client.Leave] declines.
 	EventInvited EventKind = "invited"
@@ -94,6 +101,13 @@ const (
 	// ReasonVerifiedChanged is ReasonKeyChanged about somebody with whom Account had
 	// compared safety codes.
 	ReasonVerifiedChanged Reason = "verified-key-changed"
+	// ReasonNotAsked: Peer's provider has not taken Account's request for consent.
+	ReasonNotAsked Reason = "not-asked"
+	// ReasonConsentRefused: Peer does not consent to be added by Account.
+	ReasonConsentRefused Reason = "consent-refused"
+	// ReasonConsentRevoked: Peer, who had consented to be added by Account, does so no
+	// more.
+	ReasonConsentRevoked Reason = "consent-revoked"
 	// ReasonPeerLeft: Peer has ended the connection with Account.
 	ReasonPeerLeft Reason = "peer-left"
 	// ReasonPeerClosed: Peer, with whom Account is connected, has closed their account.
@@ -159,11 +173,15 @@ type Event struct {
 	Total   int      `json:"total,omitempty"`
 
 	Requirement identity.LinkRequirement `json:"requirement,omitempty"`
-	// Plain says with EventInvited that Room is a plain room.
+	// Plain says with EventInvited that Room is a plain room, and with EventAsked that
+	// the request is about plain rooms.
 	Plain bool `json:"plain,omitempty"`
+	// OneRoom says of a consent that it is about one room alone.
+	OneRoom bool `json:"one_room,omitempty"`
 }
 
-// A Ref names a connection request: its request_ref (mmr-profile.md, section 4).
+// A Ref names a request: a connection request by its request_ref (mmr-profile.md,
+// section 4), one for consent by that of its scope.
 type Ref [32]byte
 
 // String returns the form that people type: the first octets in hexadecimal.

@@ -129,8 +129,8 @@ func (c *Client) askPlain(ctx context.Context, account, uri, user mimi.URI) (*pr
 // UserKeyMaterial hands out KeyPackages of a local user to the hub at from, for
 // a member of one of its plain rooms. The request is signed by who wants to add the
 // user, so that the hub cannot say that it is somebody else; and it is answered to
-// contacts alone: the connection is the consent. Everybody else learns nothing, not
-// even whether there is such a user.
+// contacts, whose connection is the consent, and to whom the user has given it. Everybody
+// else learns nothing, not even whether there is such a user.
 func (c *Client) UserKeyMaterial(ctx context.Context, from string, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error) {
 	done, err := c.serve()
 	if err != nil {
@@ -142,6 +142,9 @@ func (c *Client) UserKeyMaterial(ctx context.Context, from string, req *protocol
 		return refused, nil
 	}
 	known, err := c.knows(ctx, req.TargetUser, req.RequestingUser)
+	if err == nil && !known {
+		known, err = c.consented(ctx, req.TargetUser, req.RequestingUser, req.Room)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +230,8 @@ func (c *Client) handOutPlain(ctx context.Context, user, peer mimi.URI) (*protoc
 }
 
 // plainMade counts the KeyPackages for plain rooms that were made lately, for each
-// user and contact. Only contacts are counted, so it is bounded by them.
+// user and contact, or other person with consent. Only these are counted, so it is bounded
+// by them.
 type plainMade struct {
 	mu    sync.Mutex
 	times map[[2]mimi.URI][]time.Time

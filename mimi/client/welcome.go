@@ -107,6 +107,9 @@ func (c *Client) invite(ctx context.Context, r *room, in invited, joined *mls.Jo
 		}
 	}
 	known, err := c.knows(ctx, account, adder.User)
+	if err == nil && !known && r.plain() {
+		known, err = c.consented(ctx, account, adder.User, r.uri())
+	}
 	if err != nil {
 		return err
 	}

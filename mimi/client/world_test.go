@@ -65,6 +65,10 @@ type gateway struct {
 	// noProfile makes the gateway one that has no minimal-metadata rooms, as far as its
 	// directory says.
 	noProfile bool
+	// consents are what the gateway has told others about consent; consenting fails
+	// that.
+	consents   []protocol.ConsentOperation
+	consenting func(*protocol.ConsentEntry) error
 	// limits, faults and noPlainRooms are those of the next start.
 	noPlainRooms bool
 	limits       client.Limits
@@ -482,6 +486,26 @@ func (n network) ConnectionRequest(ctx context.Context, req *protocol.Connection
 		}
 	})
 	return g.client.ConnectionRequest(ctx, n.g.domain, req)
+}
+
+func (n network) Consent(ctx context.Context, e *protocol.ConsentEntry) error {
+	g, err := n.to(e.Receiver().Domain)
+	if err != nil {
+		return err
+	}
+	if e, err = pass[protocol.ConsentEntry](e); err != nil {
+		return err
+	}
+	n.g.set(func(g *gateway) {
+		g.consents = append(g.consents, e.Operation)
+		if g.consenting != nil {
+			err = g.consenting(e)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return g.client.Consent(ctx, n.g.domain, e)
 }
 
 // driveClock moves the world's clock on, a hundred times as fast as time, so that

@@ -135,6 +135,8 @@ func (s *services) ConnectionRequest(context.Context, string, *protocol.Connecti
 	return s.fail()
 }
 
+func (s *services) Consent(context.Context, string, *protocol.ConsentEntry) error { return s.fail() }
+
 func (s *services) Directory(context.Context) (*protocol.Directory, error) {
 	draft, profile, err := provider.Endpoints(remote, 0)
 	key := identity.ProviderKey{ID: 1, Suite: suite.X25519AES128, Public: make([]byte, 32), NotAfter: protocoltest.At}

@@ -75,6 +75,62 @@ func TestEveryRequestReachesItsService(t *testing.T) {
 	}
 }
 
+// TestConsentArrives: both endpoints are reached, and what ends a request for good can be
+// told from the rest.
+func TestConsentArrives(t *testing.T) {
+	w := newWorld(t, nil)
+	s := w.provide(t)
+	for _, operation := range []protocol.ConsentOperation{
+		protocol.ConsentCancel, protocol.ConsentRequest, protocol.ConsentGrant, protocol.ConsentRevoke,
+	} {
+		e := protocoltest.Consent(operation)
+		if err := w.client.Consent(t.Context(), &e); err != nil {
+			t.Errorf("operation %d: %v", operation, err)
+		}
+	}
+	e := protocoltest.Consent(protocol.ConsentRequest)
+	s.err = &protocol.NotAllowedError{Reason: "no"}
+	if _, ok := errors.AsType[*protocol.NotAllowedError](w.client.Consent(t.Context(), &e)); !ok {
+		t.Error("a refusal was not told")
+	}
+}
+
+// TestConsentOfOtherProviders: what a provider that is not this program may answer.
+func TestConsentOfOtherProviders(t *testing.T) {
+	const document = `{"keyMaterial":"https://hub.example/k/{targetUser}","update":"https://hub.example/u/{roomId}",` +
+		`"notify":"https://hub.example/n/{roomId}","submitMessage":"https://hub.example/s/{roomId}","groupInfo":"https://hub.example/g/{roomId}",` +
+		`"requestConsent":"https://hub.example/c/{targetDomain}"}`
+	w := newWorld(t, nil)
+	status := http.StatusCreated
+	w.serve(t, w.ca.Issue(remote), http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case protocol.DirectoryPath:
+			_, _ = rw.Write([]byte(document))
+		case "/c/hub.example":
+			rw.WriteHeader(status)
+		default:
+			rw.WriteHeader(http.StatusTeapot)
+		}
+	}))
+	request, grant := protocoltest.Consent(protocol.ConsentRequest), protocoltest.Consent(protocol.ConsentGrant)
+	for _, status = range []int{http.StatusCreated, http.StatusAccepted} {
+		if err := w.client.Consent(t.Context(), &request); err != nil {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+	status = http.StatusNotFound
+	if err := w.client.Consent(t.Context(), &request); !errors.Is(err, protocol.ErrNoSuchUser) {
+		t.Errorf("404: %v", err)
+	}
+	status = http.StatusServiceUnavailable
+	if err := w.client.Consent(t.Context(), &request); !peer.IsTemporary(err) {
+		t.Errorf("503: %v", err)
+	}
+	if err := w.client.Consent(t.Context(), &grant); !errors.Is(err, protocol.ErrNotOffered) {
+		t.Errorf("an endpoint that is not there: %v", err)
+	}
+}
+
 // A hub that is called and a hub that is reached over HTTPS give equal errors.
 func TestErrorsOfTheHubArrive(t *testing.T) {
 	w := newWorld(t, nil)

@@ -36,6 +36,8 @@ var served = map[protocol.Endpoint]func(*Server, context.Context, call) (answer,
 	protocol.EndpointNotify:               (*Server).notify,
 	protocol.EndpointSubmitMessage:        (*Server).submitMessage,
 	protocol.EndpointGroupInfo:            (*Server).groupInfo,
+	protocol.EndpointRequestConsent:       consent(protocol.EndpointRequestConsent),
+	protocol.EndpointUpdateConsent:        consent(protocol.EndpointUpdateConsent),
 	protocol.EndpointConnectionPackage:    (*Server).connectionPackage,
 	protocol.EndpointConnectionRequest:    (*Server).connectionRequest,
 	protocol.EndpointKeyMaterialAnonymous: (*Server).keyMaterialAnonymous,
@@ -375,4 +377,26 @@ func (s *Server) connectionRequest(ctx context.Context, c call) (answer, error) 
 		return answer{}, err
 	}
 	return answer{status: http.StatusAccepted}, nil
+}
+
+// consent serves one of the two endpoints about consent: entries that go to the other one
+// are refused. The path names the receiver as the directory says, or, as the text of the
+// draft has it, the receiver's domain.
+func consent(endpoint protocol.Endpoint) func(*Server, context.Context, call) (answer, error) {
+	return func(s *Server, ctx context.Context, c call) (answer, error) {
+		e, err := decode[protocol.ConsentEntry](c.body)
+		if err != nil {
+			return answer{}, err
+		}
+		if e.Operation.Endpoint() != endpoint {
+			return answer{}, mimi.Refuse("consent-endpoint", fmt.Errorf("%w: this operation goes to another endpoint", protocol.ErrMalformed))
+		}
+		if to := e.Receiver(); c.value != to.String() && c.value != to.Domain {
+			return answer{}, mimi.Refuse("consent-path", fmt.Errorf("%w: the path names another user than the entry", protocol.ErrMalformed))
+		}
+		if err := s.cfg.People.Consent(ctx, c.from, e); err != nil {
+			return answer{}, err
+		}
+		return answer{status: http.StatusCreated}, nil
+	}
 }

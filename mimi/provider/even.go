@@ -12,6 +12,8 @@ import (
 // yet is a question to the homeserver, another one a row in a database.
 var telling = map[protocol.Endpoint]bool{
 	protocol.EndpointKeyMaterial:          true,
+	protocol.EndpointRequestConsent:       true,
+	protocol.EndpointUpdateConsent:        true,
 	protocol.EndpointConnectionPackage:    true,
 	protocol.EndpointConnectionRequest:    true,
 	protocol.EndpointKeyMaterialAnonymous: true,

@@ -63,6 +63,8 @@ func TestAnswersTellNothingByTheirTime(t *testing.T) {
 			{protocol.EndpointConnectionRequest, "", "ConnectionRequest", true},
 			{protocol.EndpointKeyMaterial, "mimi://other.example/u/cathy", "KeyMaterialRequest/room", true},
 			{protocol.EndpointKeyMaterialAnonymous, "", "AnonymousKeyMaterialRequest", true},
+			{protocol.EndpointRequestConsent, "hub.example", "ConsentEntry/request", true},
+			{protocol.EndpointUpdateConsent, "hub.example", "ConsentEntry/grant", true},
 			{protocol.EndpointUpdate, room, "UpdateRequest/commit", false},
 			{protocol.EndpointNotify, foreignRoom, "MinimalMetadataFanout", false},
 		} {

@@ -120,6 +120,10 @@ func (f *fake) ConnectionRequest(ctx context.Context, from string, _ *protocol.C
 	return f.called(ctx, "ConnectionRequest", from)
 }
 
+func (f *fake) Consent(ctx context.Context, from string, _ *protocol.ConsentEntry) error {
+	return f.called(ctx, "Consent", from)
+}
+
 func (f *fake) Directory(ctx context.Context) (*protocol.Directory, error) {
 	draft, profile, err := provider.Endpoints(self, 0)
 	if err == nil {

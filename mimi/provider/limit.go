@@ -123,6 +123,8 @@ type Rate struct {
 // make it slow to try out names or to use up key material.
 func DefaultRates() map[protocol.Endpoint]Rate {
 	return map[protocol.Endpoint]Rate{
+		protocol.EndpointRequestConsent:       {Every: 2 * time.Second, Burst: 60},
+		protocol.EndpointUpdateConsent:        {Every: 2 * time.Second, Burst: 60},
 		protocol.EndpointConnectionPackage:    {Every: 2 * time.Second, Burst: 60},
 		protocol.EndpointConnectionRequest:    {Every: 2 * time.Second, Burst: 60},
 		protocol.EndpointKeyMaterial:          {Every: time.Second, Burst: 60},

@@ -115,7 +115,9 @@ func TestRatesAreLimited(t *testing.T) {
 // The profile asks for a rate on both endpoints that are about real names.
 func TestDefaultRatesCoverNames(t *testing.T) {
 	limiter := provider.NewTokenBuckets(mimi.NewManualClock(protocoltest.At), provider.DefaultRates())
-	for _, e := range []protocol.Endpoint{protocol.EndpointConnectionPackage, protocol.EndpointConnectionRequest} {
+	for _, e := range []protocol.Endpoint{
+		protocol.EndpointConnectionPackage, protocol.EndpointConnectionRequest, protocol.EndpointRequestConsent, protocol.EndpointUpdateConsent,
+	} {
 		allowed := 0
 		for range 1000 {
 			if _, ok := limiter.Allow(from, e); ok {

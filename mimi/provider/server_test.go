@@ -140,6 +140,10 @@ func TestEndpoints(t *testing.T) {
 		{protocol.EndpointKeyMaterialAnonymous, "", "AnonymousKeyMaterialRequest", 200, "RelayKeyMaterial", func() wire.Message { return &protocol.SealedKeyMaterial{} }},
 		{protocol.EndpointConnectionPackage, "", "ConnectionPackageRequest", 200, "ConnectionPackage", func() wire.Message { return &protocol.ConnectionPackageResponse{} }},
 		{protocol.EndpointConnectionRequest, "", "ConnectionRequest", 202, "ConnectionRequest", nil},
+		{protocol.EndpointRequestConsent, "mimi://hub.example/u/cathy", "ConsentEntry/request", 201, "Consent", nil},
+		{protocol.EndpointRequestConsent, "hub.example", "ConsentEntry/cancel", 201, "Consent", nil},
+		{protocol.EndpointUpdateConsent, "mimi://hub.example/u/cathy", "ConsentEntry/grant with everything", 201, "Consent", nil},
+		{protocol.EndpointUpdateConsent, "hub.example", "ConsentEntry/revoke", 201, "Consent", nil},
 		{protocol.EndpointKeyMaterial, "mimi://other.example/u/cathy", "KeyMaterialRequest/room", 200, "RelayUserKeyMaterial", func() wire.Message { return &protocol.KeyMaterialResponse{} }},
 	}
 	for _, e := range endpoints {
@@ -511,4 +515,30 @@ func TestNewRefusesHalfAConfiguration(t *testing.T) {
 			t.Errorf("%+v is accepted", c)
 		}
 	}
+}
+
+// TestConsentGoesToItsEndpoint: a request is no answer, and the path names who it is for.
+func TestConsentGoesToItsEndpoint(t *testing.T) {
+	l := start(t, nil)
+	c := l.client(t, l.ca.Issue(from))
+	const cathy = "mimi://hub.example/u/cathy"
+	for _, bad := range []struct {
+		endpoint      protocol.Endpoint
+		value, sample string
+	}{
+		{protocol.EndpointRequestConsent, cathy, "ConsentEntry/grant"},
+		{protocol.EndpointRequestConsent, cathy, "ConsentEntry/revoke"},
+		{protocol.EndpointUpdateConsent, cathy, "ConsentEntry/request"},
+		{protocol.EndpointUpdateConsent, cathy, "ConsentEntry/cancel"},
+		{protocol.EndpointRequestConsent, "mimi://hub.example/u/somebody", "ConsentEntry/request"},
+		{protocol.EndpointRequestConsent, "other.example", "ConsentEntry/request"},
+		{protocol.EndpointUpdateConsent, protocoltest.User.String(), "ConsentEntry/grant"},
+	} {
+		send(t, c, request{path: path(t, bad.endpoint, bad.value), body: sampled(t, bad.sample)}).expect(t, 400, protocol.CodeMalformed)
+	}
+	if asked := l.asked(); len(asked) > 0 {
+		t.Errorf("services were asked: %v", asked)
+	}
+	l.err = &protocol.NotAllowedError{Reason: "of another provider"}
+	send(t, c, request{path: path(t, protocol.EndpointRequestConsent, cathy), body: sampled(t, "ConsentEntry/request")}).expect(t, 403, protocol.CodeNotAllowed)
 }

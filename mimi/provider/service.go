@@ -62,6 +62,10 @@ type People interface {
 	// the peer always gets the same answer. An error says that nothing was stored
 	// and that the peer should try again.
 	ConnectionRequest(ctx context.Context, from string, req *protocol.ConnectionRequest) error
+	// Consent takes in what from says about consent, for one of its users. It returns
+	// nil also for a user who is not known, as ConnectionRequest does; an entry of or to
+	// users of others is a *protocol.NotAllowedError.
+	Consent(ctx context.Context, from string, e *protocol.ConsentEntry) error
 }
 
 // A KeyMaterial hands out KeyPackages under connection tokens.

@@ -185,6 +185,11 @@ func (n *Node) Directory(context.Context) (*protocol.Directory, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !n.cfg.Settings.PlainRooms {
+		// Nobody here can consent to be added.
+		delete(draft, protocol.EndpointRequestConsent)
+		delete(draft, protocol.EndpointUpdateConsent)
+	}
 	return &protocol.Directory{
 		Endpoints: draft, IdentityCA: authority, Profile: &protocol.Profile{Endpoints: profile, KeyMaterialKeys: keys},
 	}, nil

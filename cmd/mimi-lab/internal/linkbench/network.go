@@ -160,6 +160,17 @@ func (n network) ConnectionPackage(ctx context.Context, user mimi.URI) ([]byte, 
 	return to.client.ConnectionPackage(ctx, n.from.domain, user)
 }
 
+func (n network) Consent(ctx context.Context, e *protocol.ConsentEntry) error {
+	to, err := n.to(e.Receiver().Domain)
+	if err != nil {
+		return err
+	}
+	if e, err = pass[protocol.ConsentEntry](e); err != nil {
+		return err
+	}
+	return to.client.Consent(ctx, n.from.domain, e)
+}
+
 func (n network) ConnectionRequest(ctx context.Context, req *protocol.ConnectionRequest) error {
 	to, err := n.to(req.Target.Domain)
 	if err != nil {

@@ -100,3 +100,26 @@ func TestIdentityCAIsTold(t *testing.T) {
 		}
 	}
 }
+
+// TestIdentityCAOfManyIsToldOnce: who knows several people at a provider hears of it in
+// the chat with the bot alone, and of how many it concerns.
+func TestIdentityCAOfManyIsToldOnce(t *testing.T) {
+	for reason, part := range map[client.Reason]string{
+		client.ReasonIdentityCA: "uses other keys", client.ReasonIdentityCAAccepted: "has accepted the other keys",
+	} {
+		w := newWorld(t, options{})
+		_, portal := w.connected()
+		account, alice := w.account("alice")
+		w.mx.Join(t.Context(), alice, portal)
+		before := len(w.texts(portal, bridgetest.BotID))
+		u, err := w.bridge.GetUserByMXID(t.Context(), alice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.deliver(&client.Event{Kind: client.EventAlert, Account: account, Peer: user(t, betaDomain, "bob"), Reason: reason, Count: 3})
+		answer(t, w.mx, u.ManagementRoom, part, "provider "+betaDomain+", where 3 of your contacts are", "`verify`")
+		if n := len(w.texts(portal, bridgetest.BotID)); n != before {
+			t.Errorf("%s: told in the chat with one of them", reason)
+		}
+	}
+}

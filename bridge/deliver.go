@@ -257,7 +257,7 @@ func (c *Connector) alert(ctx context.Context, e *client.Event) error {
 		}
 		text = strings.ReplaceAll(reasons[e.Reason], "%s", name)
 	}
-	if !e.Account.IsZero() && !e.Peer.IsZero() {
+	if !e.Account.IsZero() && !e.Peer.IsZero() && !concernsProvider(e) {
 		return c.alertAbout(ctx, e)
 	}
 	if e.Room.IsZero() || !e.Account.IsZero() {

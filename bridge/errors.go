@@ -186,6 +186,12 @@ func (e explanation) response() error {
 	}).WithInternalError(e.cause)
 }
 
+// providerReasons are reasons that concern the provider, %[1]s, of several contacts, %[2]d.
+var providerReasons = map[client.Reason]string{
+	client.ReasonIdentityCA:         "The provider %[1]s, where %[2]d of your contacts are, uses other keys for the identities of its people than before. They are not believed until your administrator has asked about them and accepted them. Ask one of these contacts in another way whether that is right; `verify` with their address shows what you can compare.",
+	client.ReasonIdentityCAAccepted: "Your administrator has accepted the other keys of the provider %[1]s, where %[2]d of your contacts are. If you have compared safety codes with some of them, compare them again: `verify` with their address. Until then nothing is sent to your chats with those whom you had verified.",
+}
+
 // lostAlone is what is said in place of [client.ReasonLost] where nobody is asked for help.
 const lostAlone = "The gateway lost track of this room, and nobody in it whom it could ask for help is connected with you. Nothing that is written here arrives, in either direction. Ask a member in another way for a link (`link` in the room), and say `join <link>` to me. Or an administrator removes you and adds you again."
 

@@ -117,11 +117,16 @@ func explainQuarantine(err error) (explanation, bool) {
 	}, true
 }
 
+// concernsProvider reports whether an event is about the provider of several contacts.
+func concernsProvider(e *client.Event) bool { return e.Count > 1 && providerReasons[e.Reason] != "" }
+
 // alertText returns the sentences for an alert.
 func alertText(e *client.Event) string {
 	switch {
 	case e.Reason == client.ReasonQuarantine && e.Actor.User.IsZero():
 		return fmt.Sprintf("In this room %s. Nothing is sent to it until they are removed, or you say `%s`.", notVerified(max(1, e.Count)), commandSendAnyway)
+	case concernsProvider(e):
+		return fmt.Sprintf(providerReasons[e.Reason], e.Peer.Domain, e.Count)
 	case e.Reason == client.ReasonLost && e.Count == 0:
 		return lostAlone
 	case e.Reason == client.ReasonRemoveUnverified:

@@ -3,7 +3,11 @@ package client
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"strings"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 )
 
@@ -18,17 +22,20 @@ func (c *Client) alertPin(ctx context.Context, change identity.PinChange) error 
 	return c.tellAbout(ctx, change.Domain, ReasonIdentityCA, func(*contactSecret) bool { return false }, &told{})
 }
 
-// tellAbout tells those who know people of a domain of something that concerns them.
-// change is what it changes in what they know, and reports whether it does.
+// tellAbout tells those who know people of a domain of something that concerns them: once,
+// however many they know. change is what it changes in what they know, and reports whether
+// it does.
 func (c *Client) tellAbout(ctx context.Context, domain string, reason Reason, change func(*contactSecret) bool, t *told) error {
 	contacts, err := c.cfg.Store.Contacts(ctx)
 	if err != nil {
 		return err
 	}
+	known := map[mimi.URI][]mimi.URI{} // by account
 	for _, contact := range contacts {
 		if contact.Peer.Domain != domain || contact.State == ContactColleague || contact.State.ended() {
 			continue
 		}
+		known[contact.Account] = append(known[contact.Account], contact.Peer)
 		secret, err := openContact(contact)
 		if err != nil {
 			return err
@@ -38,8 +45,12 @@ func (c *Client) tellAbout(ctx context.Context, domain string, reason Reason, ch
 				return err
 			}
 		}
+	}
+	byURI := func(a, b mimi.URI) int { return strings.Compare(a.String(), b.String()) }
+	for _, account := range slices.SortedFunc(maps.Keys(known), byURI) {
 		if err := c.tell(ctx, t, &Event{
-			Kind: EventAlert, Time: c.cfg.Clock.Now(), Account: contact.Account, Peer: contact.Peer, Reason: reason,
+			Kind: EventAlert, Time: c.cfg.Clock.Now(), Account: account, Peer: slices.MinFunc(known[account], byURI),
+			Reason: reason, Count: len(known[account]),
 		}); err != nil {
 			return err
 		}

@@ -173,3 +173,39 @@ func TestIdentityCAIsNoticedWhereItIsUsed(t *testing.T) {
 		})
 	}
 }
+
+// TestIdentityCAIsToldOnce: who knows several people at a provider is told once of its other
+// identity CA, and once that it was accepted.
+func TestIdentityCAIsToldOnce(t *testing.T) {
+	c := quietCouple(t)
+	anna, ben := c.a.person("anna", ""), c.b.person("ben", "")
+	c.connect(c.alice, ben)
+	c.connect(anna, c.bob)
+	c.b.newCA()
+	told := func(reason client.Reason) {
+		t.Helper()
+		for account, people := range map[mimi.URI]int{c.alice: 2, anna: 1} {
+			about := func(e *client.Event) bool {
+				return e.Kind == client.EventAlert && e.Account == account && e.Reason == reason
+			}
+			e, _ := c.a.await(string(reason), 0, about)
+			if e.Count != people || people == 2 && e.Peer != ben || people == 1 && e.Peer != c.bob {
+				t.Errorf("%s is told %s about %s and %d in all", account.ID, reason, e.Peer, e.Count)
+			}
+			c.say(c.alice, c.group, "and now", "b.example")
+			if n := c.a.countEvents(about); n != 1 {
+				t.Errorf("%s is told %s %d times", account.ID, reason, n)
+			}
+		}
+	}
+	c.clock.Advance(24 * time.Hour)
+	told(client.ReasonIdentityCA)
+	changes, err := c.a.client.IdentityCAChanges(t.Context())
+	if err != nil || len(changes) != 1 {
+		t.Fatalf("%+v, %v", changes, err)
+	}
+	if err := c.a.client.AcceptIdentityCA(t.Context(), "b.example", changes[0].Candidate); err != nil {
+		t.Fatal(err)
+	}
+	told(client.ReasonIdentityCAAccepted)
+}

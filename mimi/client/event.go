@@ -134,7 +134,8 @@ const (
 	// ReasonLastResort: Peer was given a set of Account's KeyPackages that it had been
 	// given before: rooms that it adds the account to share a pseudonym.
 	ReasonLastResort Reason = "last-resort"
-	// ReasonIdentityCA: Peer's provider uses another identity CA than before.
+	// ReasonIdentityCA: Peer's provider uses another identity CA than before. Count
+	// contacts of the account are there, Peer among them.
 	ReasonIdentityCA Reason = "identity-ca"
 	// ReasonIdentityCAAccepted: an administrator has accepted the other identity CA of
 	// Peer's provider.

@@ -149,7 +149,7 @@ func (c *Client) openPlainRoom(r *room, joined *mls.Joined) error {
 		return err
 	}
 	if !public.Plain() {
-		return fmt.Errorf("%w: the KeyPackage was for a plain room", protocol.ErrMalformed)
+		return mimi.Refuse("plain-welcome-kind", fmt.Errorf("%w: the KeyPackage was for a plain room", protocol.ErrMalformed))
 	}
 	return r.setPublic(public)
 }

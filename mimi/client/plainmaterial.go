@@ -138,7 +138,11 @@ func (c *Client) UserKeyMaterial(ctx context.Context, from string, req *protocol
 	}
 	defer done()
 	refused := &protocol.KeyMaterialResponse{Status: protocol.KeyMaterialNoConsent, User: req.TargetUser}
-	if !c.cfg.PlainRooms || req.Room.Domain != from {
+	if !c.cfg.PlainRooms {
+		return refused, nil
+	}
+	if req.Room.Domain != from {
+		c.refused(ctx, "refused a request for key material", mimi.Refuse("plain-material-hub", keymaterial.ErrRequester))
 		return refused, nil
 	}
 	known, err := c.knows(ctx, req.TargetUser, req.RequestingUser)
@@ -149,6 +153,7 @@ func (c *Client) UserKeyMaterial(ctx context.Context, from string, req *protocol
 		return nil, err
 	}
 	if !known {
+		c.refused(ctx, "refused a request for key material", mimi.Refuse("plain-material-consent", ErrNoConsent))
 		return refused, nil
 	}
 	if err := c.checkPlainRequester(ctx, req); err != nil {
@@ -174,9 +179,12 @@ func (c *Client) checkPlainRequester(ctx context.Context, req *protocol.KeyMater
 		return err
 	}
 	if opened.User() != req.RequestingUser {
-		return keymaterial.ErrRequester
+		return mimi.Refuse("plain-material-user", keymaterial.ErrRequester)
 	}
-	return req.Verify(c.cfg.Suite)
+	if err := req.Verify(c.cfg.Suite); err != nil {
+		return mimi.Refuse("plain-material-signature", err)
+	}
+	return nil
 }
 
 // supported reports whether our leaves have what a room requires.

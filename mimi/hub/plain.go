@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mmr"
 	"github.com/mimi-gateway/mimi-gateway/mimi/protocol"
@@ -17,7 +18,7 @@ import (
 // whom: in such a room that is no secret.
 func (h *Hub) RelayUserKeyMaterial(ctx context.Context, from string, req *protocol.KeyMaterialRequest) (*protocol.KeyMaterialResponse, error) {
 	if req.RequestingUser.Domain != from {
-		return nil, &protocol.NotAllowedError{Reason: "the requesting user is of another provider"}
+		return nil, mimi.Refuse("plain-relay-domain", &protocol.NotAllowedError{Reason: "the requesting user is of another provider"})
 	}
 	if err := h.withRoom(ctx, req.Room, func(r *hosted) error { return r.checkPlainAdder(req) }); err != nil {
 		return nil, err
@@ -29,11 +30,11 @@ func (h *Hub) RelayUserKeyMaterial(ctx context.Context, from string, req *protoc
 // plain room whose user may add others now.
 func (r *hosted) checkPlainAdder(req *protocol.KeyMaterialRequest) error {
 	if !r.room().Plain() {
-		return &protocol.NotAllowedError{Reason: "real addresses have no place in this room"}
+		return mimi.Refuse("plain-relay-room", &protocol.NotAllowedError{Reason: "real addresses have no place in this room"})
 	}
 	leaf, ok := r.leafWith(req.Requester.Credential)
 	if !ok {
-		return &protocol.NotAllowedError{Reason: "not a member"}
+		return mimi.Refuse("plain-relay-member", &protocol.NotAllowedError{Reason: "not a member"})
 	}
 	departing, err := r.departing()
 	if err != nil {
@@ -41,15 +42,15 @@ func (r *hosted) checkPlainAdder(req *protocol.KeyMaterialRequest) error {
 	}
 	switch tbs, _ := r.room().Leaf(leaf); {
 	case tbs.UserPseudonym != req.RequestingUser:
-		return &protocol.NotAllowedError{Reason: "the leaf is of another user"}
+		return mimi.Refuse("plain-relay-user", &protocol.NotAllowedError{Reason: "the leaf is of another user"})
 	case !bytes.Equal(tbs.SignaturePublicKey, req.Requester.SignatureKey):
-		return &protocol.NotAllowedError{Reason: "the leaf has another signature key"}
+		return mimi.Refuse("plain-relay-key", &protocol.NotAllowedError{Reason: "the leaf has another signature key"})
 	case !r.room().State().Holds(tbs.UserPseudonym, room.CanAddParticipant) || departing[tbs.UserPseudonym]:
-		return &protocol.NotAllowedError{Reason: "may not add participants"}
+		return mimi.Refuse("plain-relay-permission", &protocol.NotAllowedError{Reason: "may not add participants"})
 	}
 	err = req.Verify(r.suite)
 	if errors.Is(err, suite.ErrSignature) {
-		return &protocol.NotAllowedError{Reason: "the signature does not verify"}
+		return mimi.Refuse("plain-relay-signature", &protocol.NotAllowedError{Reason: "the signature does not verify"})
 	} else if err != nil {
 		return fmt.Errorf("%w: %w", protocol.ErrMalformed, err)
 	}
@@ -63,7 +64,7 @@ func (r *hosted) admitClient(req *protocol.GroupInfoRequest) error {
 	denied := &protocol.NotAllowedError{Reason: "not a participant, and no joining code"}
 	tbs, err := mmr.ParseRequester(r.suite, req.Credential, req.SignatureKey)
 	if err != nil {
-		return denied
+		return mimi.Refuse("plain-group-info-credential", denied)
 	}
 	user := tbs.UserPseudonym
 	departing, err := r.departing()
@@ -72,7 +73,7 @@ func (r *hosted) admitClient(req *protocol.GroupInfoRequest) error {
 	}
 	state := r.room().State()
 	if _, listed := state.Find(user); !listed || state.Banned(user) || departing[user] {
-		return denied
+		return mimi.Refuse("plain-group-info-participant", denied)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 )
@@ -70,7 +71,7 @@ func CheckNoProfile(extensions mls.Extensions) error {
 	}
 	for _, c := range d {
 		if c.ID >= ComponentIdentityLink && c.ID <= ComponentSiblingProof {
-			return fmt.Errorf("%w: 0x%04x in a plain room", ErrProfileComponent, uint16(c.ID))
+			return mimi.Refuse("plain-profile-component", fmt.Errorf("%w: 0x%04x in a plain room", ErrProfileComponent, uint16(c.ID)))
 		}
 	}
 	return nil
@@ -92,7 +93,7 @@ func ReadPlainCredential(credential mls.Credential) (*PseudonymousCredentialTBS,
 	}
 	sc := scheme{cert.SignatureAlgorithm, cert.PublicKeyAlgorithm}
 	if sc != (scheme{x509.PureEd25519, x509.Ed25519}) && sc != (scheme{x509.ECDSAWithSHA256, x509.ECDSA}) {
-		return nil, fmt.Errorf("%w: %s is not a signature scheme of the profile", ErrCertificate, cert.SignatureAlgorithm)
+		return nil, mimi.Refuse("plain-certificate-scheme", fmt.Errorf("%w: %s is not a signature scheme of the profile", ErrCertificate, cert.SignatureAlgorithm))
 	}
 	return plainNames(sc, cc.Certificate)
 }
@@ -109,7 +110,7 @@ func ParsePlainCredential(s *suite.Suite, credential mls.Credential, signatureKe
 		return nil, err
 	}
 	if !bytes.Equal(tbs.SignaturePublicKey, signatureKey) {
-		return nil, ErrSignatureKey
+		return nil, mimi.Refuse("plain-credential-key", ErrSignatureKey)
 	}
 	return tbs, nil
 }
@@ -119,14 +120,14 @@ func ParsePlainCredential(s *suite.Suite, credential mls.Credential, signatureKe
 // and for a pseudonymous one.
 func PlainClient(credential mls.Credential) (*ClientCredential, error) {
 	if credential.Type != mls.CredentialX509 {
-		return nil, fmt.Errorf("%w: 0x%04x in a leaf of a plain room", ErrCredentialType, uint16(credential.Type))
+		return nil, mimi.Refuse("plain-credential-type", fmt.Errorf("%w: 0x%04x in a leaf of a plain room", ErrCredentialType, uint16(credential.Type)))
 	}
 	chain, err := credential.Certificates()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCredentialType, err)
 	}
 	if len(chain) != 1 || len(chain[0]) == 0 {
-		return nil, fmt.Errorf("%w: %d certificates, where one is needed", ErrCredentialType, len(chain))
+		return nil, mimi.Refuse("plain-credential-chain", fmt.Errorf("%w: %d certificates, where one is needed", ErrCredentialType, len(chain)))
 	}
 	return &ClientCredential{Certificate: chain[0]}, nil
 }

@@ -80,7 +80,7 @@ func CheckPlain(cfg PlainCheck, answer *protocol.KeyMaterialResponse) ([]*mls.Ke
 		return nil, err
 	}
 	if answer.User != cfg.User {
-		return nil, fmt.Errorf("%w: the answer names another user", ErrOtherPerson)
+		return nil, mimi.Refuse("plain-key-package-user", fmt.Errorf("%w: the answer names another user", ErrOtherPerson))
 	}
 	seen := distinct{}
 	var out []*mls.KeyPackage
@@ -95,7 +95,7 @@ func CheckPlain(cfg PlainCheck, answer *protocol.KeyMaterialResponse) ([]*mls.Ke
 		out = append(out, client.KeyPackage)
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("%w: none is usable", ErrSet)
+		return nil, mimi.Refuse("plain-key-package-none", fmt.Errorf("%w: none is usable", ErrSet))
 	}
 	return out, nil
 }
@@ -104,10 +104,10 @@ func CheckPlain(cfg PlainCheck, answer *protocol.KeyMaterialResponse) ([]*mls.Ke
 func (cfg *PlainCheck) check(client *protocol.ClientKeyMaterial, seen distinct) error {
 	kp, now := client.KeyPackage, cfg.Clock.Now()
 	if kp == nil || kp.Version != mls.MLS10 || kp.CipherSuite != cfg.Suite.ID() || kp.LeafNode.Source != mls.LeafNodeSourceKeyPackage {
-		return fmt.Errorf("%w: for another suite, version or purpose", ErrKeyPackage)
+		return mimi.Refuse("plain-key-package-form", fmt.Errorf("%w: for another suite, version or purpose", ErrKeyPackage))
 	}
 	if err := kp.VerifySignatures(cfg.Suite); err != nil {
-		return fmt.Errorf("%w: %w", ErrKeyPackage, err)
+		return mimi.Refuse("plain-key-package-signature", fmt.Errorf("%w: %w", ErrKeyPackage, err))
 	}
 	leaf := &kp.LeafNode
 	opened, err := identity.OpenPlain(cfg.Suite, leaf.Credential, leaf.SignatureKey, cfg.Authority, identity.NewLeaf(now, now))
@@ -115,13 +115,13 @@ func (cfg *PlainCheck) check(client *protocol.ClientKeyMaterial, seen distinct) 
 		return err
 	}
 	if opened.User() != cfg.User || opened.Client() != client.Client {
-		return ErrOtherPerson
+		return mimi.Refuse("plain-key-package-person", ErrOtherPerson)
 	}
 	if err := seen.add(client.Client.String(), string(kp.InitKey), string(leaf.EncryptionKey), string(leaf.SignatureKey)); err != nil {
 		return err
 	}
 	if sec := now.Unix(); sec < 0 || leaf.NotBefore > uint64(sec) || leaf.NotAfter < uint64(sec) || leaf.NotAfter > maxUnix {
-		return ErrLifetime
+		return mimi.Refuse("plain-key-package-time", ErrLifetime)
 	}
 	return nil
 }

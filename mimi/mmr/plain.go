@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
@@ -41,7 +42,7 @@ func checkPlainContext(context *mls.GroupContext) error {
 	want := identity.PlainRequiredCapabilities()
 	if !slices.Equal(required.Credentials, want.Credentials) ||
 		!contains(required.Extensions, want.Extensions) || !contains(required.Proposals, want.Proposals) {
-		return fmt.Errorf("%w: other required_capabilities", ErrGroup)
+		return mimi.Refuse("plain-capabilities", fmt.Errorf("%w: other required_capabilities", ErrGroup))
 	}
 	if err := checkExternalSenders(context); err != nil {
 		return err
@@ -120,13 +121,13 @@ func (r *Room) checkNewPlain(creator string) error {
 	limit := r.state.Base().MaxUsers
 	switch tbs := r.roster.byLeaf[0]; {
 	case r.epoch != 0 || len(r.roster.byLeaf) != 1 || tbs == nil:
-		return fmt.Errorf("%w: a new room has one leaf at epoch 0", ErrGroup)
+		return mimi.Refuse("plain-new-leaf", fmt.Errorf("%w: a new room has one leaf at epoch 0", ErrGroup))
 	case tbs.Domain() != creator:
-		return fmt.Errorf("%w: its creator is of another provider", ErrGroup)
+		return mimi.Refuse("plain-new-domain", fmt.Errorf("%w: its creator is of another provider", ErrGroup))
 	case len(participants) != 1 || participants[0].User != tbs.UserPseudonym:
-		return fmt.Errorf("%w: a new room has its creator for its only participant", ErrGroup)
+		return mimi.Refuse("plain-new-participant", fmt.Errorf("%w: a new room has its creator for its only participant", ErrGroup))
 	case limit == nil:
-		return fmt.Errorf("%w: a plain room says how many users it may have", ErrGroup)
+		return mimi.Refuse("plain-new-limit", fmt.Errorf("%w: a plain room says how many users it may have", ErrGroup))
 	}
 	return room.Plain(*limit).Check(r.state)
 }

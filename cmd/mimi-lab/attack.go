@@ -74,7 +74,7 @@ func runAttack(ctx context.Context, args []string, stdout io.Writer) error {
 func openPair(ctx context.Context) (*attack.Pair, error) { return openPairWith(ctx, client.Faults{}) }
 
 func openPairWith(ctx context.Context, faults client.Faults) (*attack.Pair, error) {
-	w, err := newEngines(ctx, []string{"victim", "evil"}, faults)
+	w, err := newEngines(ctx, []string{"victim", "evil"}, faults, plainRooms)
 	if err != nil {
 		w.close()
 		return nil, err

@@ -18,7 +18,7 @@ import (
 )
 
 func connectAttacks() []Attack {
-	return slices.Concat(packageAttacks(), certificateAttacks(), requesterAttacks(), answerAttacks(), stageAttacks())
+	return slices.Concat(packageAttacks(), certificateAttacks(), requesterAttacks(), answerAttacks(), consentAttacks(), stageAttacks())
 }
 
 // A packageDraft is an establishment package that is about to be signed.

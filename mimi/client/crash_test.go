@@ -239,3 +239,50 @@ func (s *crashStory) inOrder(g *gateway, room mimi.URI, what string) {
 		t.Errorf("%s: %d messages sent, %d arrived, or in another order", what, len(want), len(got))
 	}
 }
+
+// TestCrashConsent is TestCrash for consent: asked, granted and taken back.
+func TestCrashConsent(t *testing.T) {
+	for _, victim := range []string{"a.example", "b.example"} {
+		crashed := true
+		for n := 1; crashed; n++ {
+			if !t.Run(fmt.Sprintf("%s/%d", victim, n), func(t *testing.T) { crashed = crashConsent(t, victim, n) }) {
+				return
+			}
+		}
+	}
+}
+
+func crashConsent(t *testing.T, victim string, n int) bool {
+	w := newWorld(t, "a.example", "b.example")
+	a, b := w.gateways["a.example"], w.gateways["b.example"]
+	alice, bob := a.person("alice", "Alice"), b.person("bob", "Bob")
+	for _, g := range w.gateways {
+		g.set(func(g *gateway) { g.noProfile = true })
+	}
+	v := w.gateways[victim]
+	v.stores.Faults.Crash(n)
+	s := &crashStory{world: w, victim: v}
+	defer w.driveClock()()
+
+	s.do("ask", func() error {
+		return except(a.client.AskConsent(t.Context(), alice, bob), client.ErrAlreadyAsked, client.ErrConsented, client.ErrQueued)
+	})
+	s.do("accept", func() error {
+		request := s.await(b, "asked", func(e *client.Event) bool { return e.Kind == client.EventAsked && e.Account == bob })
+		_, err := b.client.Accept(t.Context(), bob, request.Request)
+		return except(err, client.ErrNoRequest)
+	})
+	s.await(a, "granted", func(e *client.Event) bool { return e.Kind == client.EventGranted && e.Account == alice })
+	s.do("take back", func() error {
+		return except(b.client.RemoveContact(t.Context(), bob, alice), client.ErrNotConnected)
+	})
+	s.await(a, "revoked", func(e *client.Event) bool { return e.Reason == client.ReasonConsentRevoked && e.Account == alice })
+	s.do("look", func() error {
+		theirs, err := b.client.Consents(t.Context(), bob)
+		if err == nil && len(theirs) > 0 {
+			err = fmt.Errorf("%d consents are left", len(theirs))
+		}
+		return err
+	})
+	return s.crashed || v.stores.Faults.Restart()
+}

@@ -150,8 +150,8 @@ func ignore(err error, ignored ...error) error {
 	return err
 }
 
-// changed brings a portal into the state of its room, after its members or its
-// name changed.
+// changed brings a portal into the state of its room, after its members, their roles or
+// its name changed.
 func (c *Connector) changed(ctx context.Context, e *client.Event) error {
 	info, err := c.room(ctx, e.Room)
 	if info == nil || err != nil {
@@ -168,7 +168,10 @@ func (c *Connector) changed(ctx context.Context, e *client.Event) error {
 		}
 	}
 	return c.inPortal(ctx, info, func(ctx context.Context, p *place) error {
-		return c.settle(ctx, p, e.Actor, false)
+		if err := c.settle(ctx, p, e.Actor, false); err != nil {
+			return err
+		}
+		return c.tellRoles(ctx, p, e)
 	})
 }
 

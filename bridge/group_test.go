@@ -381,6 +381,46 @@ func TestLostRoomIsTold(t *testing.T) {
 	answer(t, w.mx, portal, "nobody in it whom it could ask", "Ask a member", "`join <link>`")
 }
 
+// TestGroupIsNoManagementRoom: what is said in a room that was made for a group is sent to
+// it, and not taken for a command, although bridgev2 has made it the management room of
+// who invited the bot.
+func TestGroupIsNoManagementRoom(t *testing.T) {
+	w := newWorld(t, options{})
+	_, alice := w.account("alice")
+	managed := func() id.RoomID {
+		u, err := w.bridge.GetUserByMXID(t.Context(), alice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.ManagementRoom
+	}
+	room := w.mx.CreateRoomAs(alice)
+	w.mx.Power(room, map[id.UserID]int{alice: 100, bridgetest.BotID: 100})
+	w.mx.Invite(t.Context(), alice, bridgetest.BotID, room)
+	if managed() != room {
+		t.Fatalf("the management room is %q", managed())
+	}
+	w.mx.Rename(t.Context(), alice, room, "Picnic")
+	w.mx.Say(t.Context(), alice, room, "!mimi create-group")
+	answer(t, w.mx, room, "Successfully created group")
+	portal, err := w.bridge.GetPortalByMXID(t.Context(), room)
+	if err != nil || portal == nil {
+		t.Fatalf("the room is no portal (%v)", err)
+	}
+	group, err := mimi.ParseURI(string(portal.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, _ := w.mx.Say(t.Context(), alice, room, "help yourselves to the cake")
+	if w.engine.message(group, string(source)) == nil {
+		t.Error("what Alice says in the group is not sent")
+	}
+	w.command(alice, "help", "create-group") // in another room
+	if managed() == room {
+		t.Error("the group is still the management room")
+	}
+}
+
 func TestCreateGroup(t *testing.T) {
 	w := newWorld(t, options{puppets: true})
 	account, alice := w.account("alice")

@@ -271,5 +271,28 @@ func (c *Connector) adopt(ctx context.Context, source *bridgev2.UserLogin, info 
 		return fmt.Errorf("bridge: failed to make a room a portal: %w", err)
 	}
 	c.mark(ctx, source, portal.PortalKey)
+	return c.unmanage(ctx, info, room)
+}
+
+// unmanage sees to it that a portal is nobody's management room. bridgev2 makes one of
+// every room into which somebody invites the bot alone, and takes all that is said there for
+// commands.
+func (c *Connector) unmanage(ctx context.Context, info *client.RoomInfo, room id.RoomID) error {
+	for _, m := range info.Members {
+		if !m.Local || m.User.IsZero() {
+			continue
+		}
+		login, err := c.loginOf(ctx, m.User)
+		if err != nil {
+			return err
+		}
+		if login == nil || login.User.ManagementRoom != room {
+			continue
+		}
+		login.User.ManagementRoom = ""
+		if err := c.bridge.DB.User.Update(ctx, login.User.User); err != nil {
+			return fmt.Errorf("bridge: failed to save a user: %w", err)
+		}
+	}
 	return nil
 }

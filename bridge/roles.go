@@ -10,6 +10,7 @@ import (
 
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/commands"
+	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
 	"github.com/mimi-gateway/mimi-gateway/mimi"
@@ -83,7 +84,7 @@ func (c *Client) HandleMatrixPowerLevels(ctx context.Context, msg *bridgev2.Matr
 	if err != nil {
 		return false, explain(err).status()
 	}
-	refused := c.setRoles(ctx, room, msg.Users)
+	refused := c.setRoles(ctx, room, msg.PrevContent, msg.Content)
 	info, err := c.main.room(ctx, room)
 	if info == nil || err != nil {
 		return false, err
@@ -102,12 +103,14 @@ func (c *Client) HandleMatrixPowerLevels(ctx context.Context, msg *bridgev2.Matr
 }
 
 // setRoles gives people the roles that their new levels are, and returns what people are
-// told of those who do not get them.
-func (c *Client) setRoles(ctx context.Context, room mimi.URI, users map[id.UserID]*bridgev2.UserPowerLevelChange) (refused []string) {
-	for _, target := range slices.Sorted(maps.Keys(users)) {
-		change := users[target]
-		admin := change.NewLevel >= powerAdmin
-		if admin == (change.OrigLevel >= powerAdmin) {
+// told of those who do not get them. bridgev2's own list of changes leaves people out
+// whose login is not in the portal.
+func (c *Client) setRoles(ctx context.Context, room mimi.URI, before, after *event.PowerLevelsEventContent) (refused []string) {
+	people := maps.Clone(before.Users)
+	maps.Copy(people, after.Users)
+	for _, target := range slices.Sorted(maps.Keys(people)) {
+		admin := after.GetUserLevel(target) >= powerAdmin
+		if admin == (before.GetUserLevel(target) >= powerAdmin) {
 			continue
 		}
 		user, err := c.targetIn(ctx, room, target)
@@ -121,4 +124,21 @@ func (c *Client) setRoles(ctx context.Context, room mimi.URI, users map[id.UserI
 		}
 	}
 	return refused
+}
+
+// tellRoles says who has another role now in a room that was there before: its levels do
+// not show it.
+func (c *Connector) tellRoles(ctx context.Context, p *place, e *client.Event) error {
+	if !isPlumbed(p.portal) || len(e.Changed) == 0 {
+		return nil
+	}
+	var lines []string
+	for _, changed := range e.Changed {
+		role := "an ordinary member"
+		if slices.ContainsFunc(p.info.Members, func(m client.RoomMember) bool { return m.Pseudonym == changed.Pseudonym && m.Admin }) {
+			role = "an administrator"
+		}
+		lines = append(lines, fmt.Sprintf("%s is %s of the MIMI room now.", c.nameOf(changed), role))
+	}
+	return c.say(ctx, p.portal.MXID, cause(e), strings.Join(lines, "\n\n"))
 }

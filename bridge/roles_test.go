@@ -75,6 +75,10 @@ func TestRolesInARoomThatWasThereBefore(t *testing.T) {
 		t.Errorf("Anna was made an administrator %d times: %q", n, w.engine.log)
 	}
 	w.wantLevel(room, anna, 60)
+	members := w.engine.rooms[group].Members
+	w.deliver(&client.Event{Kind: client.EventMembers, Room: group, Actor: members[0].Person, Changed: []client.Person{members[1].Person}})
+	answer(t, w.mx, room, annasAccount.Handle()+" is an administrator of the MIMI room now")
+	w.wantLevel(room, anna, 60)
 	w.engine.failing("SetRole", client.ErrDenied)
 	w.gives(alice, room, anna, 10)
 	answer(t, w.mx, room, annasAccount.Handle()+" has the same role in MIMI as before", "rules of this room")

@@ -102,7 +102,7 @@ func (c *Client) applied(ctx context.Context, r *room, result *mls.CommitResult,
 	if view.External && len(added) == 1 {
 		actor = added[0]
 	}
-	if err := c.tellMembers(ctx, r, actor, added, removed, rolesChanged(before, next), accepted, t); err != nil {
+	if err := c.tellMembers(ctx, r, actor, added, removed, c.rolesChanged(r, before), accepted, t); err != nil {
 		return err
 	}
 	if err := c.described(ctx, r, before, view, actor, accepted, t); err != nil {
@@ -173,10 +173,10 @@ type departure struct {
 }
 
 // tellMembers tells who has come and gone: those who left, each by an act of
-// their own, whoever committed it; the others by the actor's. roles says that there is
-// something to tell in any case.
-func (c *Client) tellMembers(ctx context.Context, r *room, actor Person, added []Person, gone []departure, roles bool, accepted time.Time, t *told) error {
-	all := &Event{Kind: EventMembers, Time: accepted, Room: r.uri(), Actor: actor, Added: added}
+// their own, whoever committed it; the others by the actor's. changed are those who have
+// another role now.
+func (c *Client) tellMembers(ctx context.Context, r *room, actor Person, added []Person, gone []departure, changed []Person, accepted time.Time, t *told) error {
+	all := &Event{Kind: EventMembers, Time: accepted, Room: r.uri(), Actor: actor, Added: added, Changed: changed}
 	for _, d := range gone {
 		if !d.left {
 			all.Removed = append(all.Removed, d.Person)
@@ -188,19 +188,21 @@ func (c *Client) tellMembers(ctx context.Context, r *room, actor Person, added [
 			return err
 		}
 	}
-	if len(all.Added)+len(all.Removed) == 0 && !roles {
+	if len(all.Added)+len(all.Removed)+len(all.Changed) == 0 {
 		return nil
 	}
 	return c.tell(ctx, t, all)
 }
 
-// rolesChanged reports whether somebody who is in a room before and after a commit has
-// another role than before.
-func rolesChanged(before, after *mmr.Room) bool {
-	return slices.ContainsFunc(after.State().Participants(), func(p rules.Participant) bool {
-		role := before.State().Role(p.User)
-		return role != rules.RoleNone && role != p.Role
-	})
+// rolesChanged returns who has another role in a room than before a commit, of those who
+// were in it then.
+func (c *Client) rolesChanged(r *room, before *mmr.Room) (changed []Person) {
+	for _, p := range r.public().State().Participants() {
+		if role := before.State().Role(p.User); role != rules.RoleNone && role != p.Role {
+			changed = append(changed, c.personBehind(r, p.User))
+		}
+	}
+	return changed
 }
 
 // leaves reports whether a leaf has asked for its own removal in a commit.

@@ -43,7 +43,8 @@ const (
 	// in [Client.Room].
 	EventJoined EventKind = "joined"
 	// EventMembers: Actor added Added to, or removed Removed from Room, or has given
-	// members other roles; who left by themselves is Actor too. The truth is in [Client.Room].
+	// members other roles: Changed. Who left by themselves is Actor too. The truth is in
+	// [Client.Room].
 	EventMembers EventKind = "members"
 	// EventOpened: it is known now who Added are, who were in Room before: their
 	// identity links have been opened.
@@ -165,6 +166,7 @@ type Event struct {
 	Actor   Person   `json:"actor,omitzero"`
 	Added   []Person `json:"added,omitempty"`
 	Removed []Person `json:"removed,omitempty"`
+	Changed []Person `json:"changed,omitempty"`
 	Request Ref      `json:"request,omitzero"`
 	Message []byte   `json:"message,omitempty"`
 	Content []byte   `json:"content,omitempty"`

@@ -257,13 +257,13 @@ func TestAdminsShowWhoTheyAre(t *testing.T) {
 		t.Errorf("a member who shows himself becomes an administrator: %v", err)
 	}
 	v.b.await("the new role", 0, func(e *client.Event) bool {
-		return e.Kind == client.EventMembers && e.Room == v.room && len(e.Added)+len(e.Removed) == 0 && e.Actor.User == v.alice
+		return e.Kind == client.EventMembers && e.Room == v.room && len(e.Added)+len(e.Removed) == 0 && len(e.Changed) == 1 && e.Changed[0].User == v.bob && e.Actor.User == v.alice
 	})
 	if err := v.b.client.SetRole(t.Context(), v.bob, v.room, v.alice, false); err != nil {
 		t.Errorf("the new administrator acts: %v", err)
 	}
 	v.a.await("the end of the own role", 0, func(e *client.Event) bool {
-		return e.Kind == client.EventMembers && e.Room == v.room && len(e.Added)+len(e.Removed) == 0 && e.Actor.User == v.bob
+		return e.Kind == client.EventMembers && e.Room == v.room && len(e.Added)+len(e.Removed) == 0 && len(e.Changed) == 1 && e.Changed[0].User == v.alice && e.Actor.User == v.bob
 	})
 	if err := v.a.client.SetRole(t.Context(), v.alice, v.room, v.bob, false); !errors.Is(err, client.ErrDenied) {
 		t.Errorf("who is no administrator any more acts: %v", err)

@@ -3,6 +3,7 @@ package hub_test
 import (
 	"testing"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mmr/mmrtest"
 	"github.com/mimi-gateway/mimi-gateway/mimi/room"
@@ -117,4 +118,35 @@ func TestParticipantWithoutClients(t *testing.T) {
 		t.Error("Carol is still listed")
 	}
 	w.consistent()
+}
+
+// TestNobodyTakesAnEmptyPlace: whoever joins under the pseudonym of a participant without
+// clients would have that one's role: nobody can vouch for them. Nor does an ordinary
+// participant bring somebody into it.
+func TestNobodyTakesAnEmptyPlace(t *testing.T) {
+	for name, code := range map[string]bool{"with a code": true, "without a code": false} {
+		t.Run(name, func(t *testing.T) {
+			w := trio(t)
+			user := w.Users[carol]
+			index, _ := w.Public().State().Find(user)
+			w.Commit(alice, mmrtest.Update(mls.ComponentID(room.ComponentParticipantList),
+				&room.ParticipantListUpdate{Changed: []room.RoleAssignment{{Index: index, Role: room.RoleAdmin}}}))
+			if err := w.Propose(carol, w.Leave(carol)[:1]...); err != nil {
+				t.Fatal(err)
+			}
+			w.Commit(alice, mmrtest.Pending)
+			mallory := w.ClientAs("mallory@c.example", user)
+			if code {
+				w.shown(mallory)
+			}
+			w.Joining = nil
+			unlisted := func(d *mmrtest.Draft) { d.List = room.ParticipantListUpdate{} }
+			w.refused(w.JoinAs(mallory, unlisted), func(err error) { wantNotAllowed(t, err, identity.ErrSibling.Error()) })
+			w.refused(w.Make(bob, mmrtest.AddClient(mallory, true)), func(err error) { wantNotAllowed(t, err, room.ErrRoleChange.Error()) })
+			if n := len(w.Public().LeavesOf(user)); n > 0 {
+				t.Errorf("%d leaves", n)
+			}
+			w.consistent()
+		})
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/identity"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
+	"github.com/mimi-gateway/mimi-gateway/mimi/room"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
@@ -116,6 +117,9 @@ func (r *Room) nextRoster(view *mls.CommitView) (roster, error) {
 			return roster{}, err
 		}
 		tbs := &cred.PseudonymousCredentialTBS
+		if err := r.checkPlace(tbs.UserPseudonym, view.External); err != nil {
+			return roster{}, fmt.Errorf("added leaf %d: %w", added.Index, err)
+		}
 		if err := r.roster.about(tbs, how).CheckNew(tbs, how, r.verifySibling); err != nil {
 			return roster{}, fmt.Errorf("added leaf %d: %w", added.Index, err)
 		}
@@ -129,6 +133,17 @@ func (r *Room) nextRoster(view *mls.CommitView) (roster, error) {
 		}
 	}
 	return next, nil
+}
+
+// checkPlace fails with [identity.ErrSibling] if a joiner's pseudonym is that of a
+// participant without clients. Pseudonyms are self-asserted and no leaf is there to vouch:
+// whoever joined like that would take over the place of another one, role included
+// (docs/mmr-profile.md, section 1). The room's policy refuses the banned.
+func (r *Room) checkPlace(user mimi.URI, external bool) error {
+	if external && r.state.Role(user) != room.RoleNone && !r.state.Banned(user) && len(r.roster.byUser[user]) == 0 {
+		return mimi.Refuse("participant-without-leaf", fmt.Errorf("%w: a participant without clients does not come back by itself", identity.ErrSibling))
+	}
+	return nil
 }
 
 func (r *Room) updateLeaf(next roster, changed mls.LeafChange) error {

@@ -16,7 +16,7 @@ import (
 )
 
 func keyMaterialAttacks() []Attack {
-	return slices.Concat(relayAttacks(), fetchAttacks(), setAttacks())
+	return slices.Concat(relayAttacks(), fetchAttacks(), setAttacks(), plainAttacks())
 }
 
 // A fetch is a request for key material that is about to be signed.

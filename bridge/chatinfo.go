@@ -8,6 +8,7 @@ import (
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
 
 	"github.com/mimi-gateway/mimi-gateway/bridge/mimiid"
 	"github.com/mimi-gateway/mimi-gateway/mimi"
@@ -79,6 +80,7 @@ func powerOverrides() *bridgev2.PowerLevelOverrides {
 	return &bridgev2.PowerLevelOverrides{
 		Events: map[event.Type]int{
 			event.StateRoomName: powerMember, event.StateTopic: powerMember, event.StateRoomAvatar: powerMember,
+			event.StatePowerLevels: powerAdmin,
 		},
 		UsersDefault: level(powerMember), EventsDefault: level(powerMember), StateDefault: level(powerAdmin),
 		Kick: level(powerAdmin), Ban: level(powerNobody), Redact: level(powerNobody),
@@ -107,15 +109,22 @@ func (c *Connector) setPower(ctx context.Context, portal *bridgev2.Portal, info 
 	}
 	bot := c.bridge.Bot.GetMXID()
 	changed = powerOverrides().Apply(bot, power)
+	wanted := map[id.UserID]int{}
+	for user := range power.Users {
+		wanted[user] = powerMember // who is not in the MIMI room has no power over it
+	}
 	for _, m := range info.Members {
 		user, err := c.appears(ctx, info.Room, m.Person)
 		if err != nil {
 			return false, err
 		}
-		level := powerMember
+		wanted[user] = powerMember
 		if m.Admin && info.Kind == client.RoomGroup {
-			level = powerAdmin
+			wanted[user] = powerAdmin
 		}
+	}
+	delete(wanted, bot)
+	for user, level := range wanted {
 		changed = power.EnsureUserLevelAs(bot, user, level) || changed
 	}
 	if !changed {

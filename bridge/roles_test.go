@@ -128,6 +128,8 @@ func TestOtherLevelsArePutBack(t *testing.T) {
 	for name, change := range map[string]func(*event.PowerLevelsEventContent, id.UserID){
 		"between":     func(p *event.PowerLevelsEventContent, bob id.UserID) { p.SetUserLevel(bob, 25) },
 		"of an event": func(p *event.PowerLevelsEventContent, _ id.UserID) { p.SetEventLevel(event.StateTopic, 50) },
+		"of nobody":   func(p *event.PowerLevelsEventContent, _ id.UserID) { p.SetUserLevel("@eve:elsewhere.example", 50) },
+		"of levels":   func(p *event.PowerLevelsEventContent, _ id.UserID) { p.SetEventLevel(event.StatePowerLevels, 0) },
 		"of everyone": func(p *event.PowerLevelsEventContent, _ id.UserID) { p.UsersDefault = 50 },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -138,7 +140,8 @@ func TestOtherLevelsArePutBack(t *testing.T) {
 			w.mx.SetLevels(t.Context(), alice, portal, func(p *event.PowerLevelsEventContent) { change(p, bob) })
 			w.wantLevel(portal, bob, 0)
 			power, err := w.mx.GetPowerLevels(t.Context(), portal)
-			if err != nil || power.UsersDefault != 0 || power.GetEventLevel(event.StateTopic) != 0 {
+			if err != nil || power.UsersDefault != 0 || power.GetEventLevel(event.StateTopic) != 0 ||
+				power.GetEventLevel(event.StatePowerLevels) != 50 || power.GetUserLevel("@eve:elsewhere.example") != 0 {
 				t.Errorf("levels %+v, %v", power, err)
 			}
 			answer(t, w.mx, portal, "administrators have 50", "put back")

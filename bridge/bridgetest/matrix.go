@@ -487,10 +487,7 @@ func (m *Matrix) GetMemberInfo(ctx context.Context, roomID id.RoomID, user id.Us
 
 // GetPowerLevels implements [bridgev2.MatrixConnector].
 func (m *Matrix) GetPowerLevels(_ context.Context, roomID id.RoomID) (*event.PowerLevelsEventContent, error) {
-	if content := m.Room(roomID).State[event.StatePowerLevels.Type][""]; content != nil {
-		return content.AsPowerLevels(), nil
-	}
-	return &event.PowerLevelsEventContent{}, nil
+	return m.levels(roomID), nil
 }
 
 // GetStateEvent implements [bridgev2.MatrixConnectorWithArbitraryRoomState].

@@ -88,3 +88,29 @@ func TestConsentOverHTTPS(t *testing.T) {
 		}
 	}
 }
+
+// TestConsentIsNotOffered: who allows no plain rooms does not say that consent can be
+// asked for.
+func TestConsentIsNotOffered(t *testing.T) {
+	for name, test := range map[string]struct {
+		changes []func(*engines)
+		want    bool
+	}{"plain rooms": {[]func(*engines){plainRooms}, true}, "no plain rooms": {nil, false}} {
+		t.Run(name, func(t *testing.T) {
+			w, err := newEngines(t.Context(), []string{"alpha"}, client.Faults{}, test.changes...)
+			defer w.close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := w.all[0].node.Directory(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range []protocol.Endpoint{protocol.EndpointRequestConsent, protocol.EndpointUpdateConsent} {
+				if _, offered := d.Endpoints[e]; offered != test.want {
+					t.Errorf("%s is offered: %t", e, offered)
+				}
+			}
+		})
+	}
+}

@@ -168,7 +168,7 @@ func (m *Matrix) CreateRoomAs(user id.UserID) id.RoomID {
 	defer m.mu.Unlock()
 	m.next++
 	roomID := id.RoomID(fmt.Sprintf("!%d:%s", m.next, Server))
-	create := delivered(event.StateCreate, &event.Content{Parsed: &event.CreateEventContent{Creator: user, RoomVersion: id.RoomV11}})
+	create := delivered(event.StateCreate, &event.Content{Parsed: &event.CreateEventContent{RoomVersion: id.RoomV11}})
 	m.rooms[roomID] = &Room{
 		Members: map[id.UserID]event.Membership{user: event.MembershipJoin},
 		State:   map[string]map[string]*event.Content{event.StateCreate.Type: {"": &create}},

@@ -3,6 +3,7 @@
 package privacy
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -125,6 +126,7 @@ type trace struct {
 // traceOf is the trace of a room at the hub.
 func (s *stage) traceOf(room mimi.URI) (t trace) {
 	kinds := map[string]bool{}
+	var updates []update
 	for _, x := range s.seen() {
 		if !x.about(room) {
 			continue
@@ -134,7 +136,7 @@ func (s *stage) traceOf(room mimi.URI) (t trace) {
 			var answer protocol.UpdateRoomResponse
 			check(wire.Unmarshal(x.Response, &answer))
 			if answer.Code != protocol.UpdateWrongEpoch {
-				t.updates = append(t.updates, x.sizes())
+				updates = append(updates, updateOf(x))
 			}
 		case string(protocol.EndpointSubmitMessage):
 			var answer protocol.SubmitMessageResponse
@@ -154,10 +156,41 @@ func (s *stage) traceOf(room mimi.URI) (t trace) {
 		}
 	}
 	slices.Sort(t.others)
+	// The recording is in the order of the answers: a Commit may be answered before the
+	// proposal that it commits.
+	slices.SortStableFunc(updates, update.compare)
+	for _, u := range updates {
+		t.updates = append(t.updates, u.sizes)
+	}
 	if len(t.updates) == 0 || len(t.others) == 0 {
 		check(errNothing)
 	}
 	return t
+}
+
+// An update is a Commit, or proposals, as a hub sees it.
+type update struct {
+	epoch  uint64
+	commit bool
+	sizes  string
+}
+
+func updateOf(x seen) update {
+	var req protocol.UpdateRequest
+	check(wire.Unmarshal(x.Request, &req))
+	content := &req.ProposalOrCommit.PublicMessage.Content
+	return update{content.Epoch, content.Commit != nil, x.sizes()}
+}
+
+// compare orders updates as the hub has applied them: an epoch ends with its Commit.
+func (u update) compare(other update) int {
+	if c := cmp.Compare(u.epoch, other.epoch); c != 0 || u.commit == other.commit {
+		return c
+	}
+	if u.commit {
+		return 1
+	}
+	return -1
 }
 
 // sizes are those of an exchange.

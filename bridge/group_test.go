@@ -403,14 +403,7 @@ func TestGroupIsNoManagementRoom(t *testing.T) {
 	w.mx.Rename(t.Context(), alice, room, "Picnic")
 	w.mx.Say(t.Context(), alice, room, "!mimi create-group")
 	answer(t, w.mx, room, "Successfully created group")
-	portal, err := w.bridge.GetPortalByMXID(t.Context(), room)
-	if err != nil || portal == nil {
-		t.Fatalf("the room is no portal (%v)", err)
-	}
-	group, err := mimi.ParseURI(string(portal.ID))
-	if err != nil {
-		t.Fatal(err)
-	}
+	group := w.groupIn(room)
 	source, _ := w.mx.Say(t.Context(), alice, room, "help yourselves to the cake")
 	if w.engine.message(group, string(source)) == nil {
 		t.Error("what Alice says in the group is not sent")
@@ -446,14 +439,7 @@ func TestCreateGroup(t *testing.T) {
 	if n := w.engine.calls("CreateRoom", account, "Picnic", 2); n != 1 {
 		t.Errorf("the calls were %q", w.engine.log)
 	}
-	portal, err := w.bridge.GetPortalByMXID(t.Context(), room)
-	if err != nil || portal == nil {
-		t.Fatalf("the room is no portal (%v)", err)
-	}
-	group, err := mimi.ParseURI(string(portal.ID))
-	if err != nil {
-		t.Fatal(err)
-	}
+	group := w.groupIn(room)
 	if n := w.engine.calls("Join", annasAccount, group); n != 1 {
 		t.Errorf("Anna, who is in the room already, has joined %d times", n)
 	}

@@ -62,14 +62,7 @@ func TestRolesInARoomThatWasThereBefore(t *testing.T) {
 	w.mx.Rename(t.Context(), alice, room, "Picnic")
 	w.mx.Say(t.Context(), alice, room, "!mimi create-group")
 	answer(t, w.mx, room, "Successfully created group")
-	portal, err := w.bridge.GetPortalByMXID(t.Context(), room)
-	if err != nil || portal == nil {
-		t.Fatalf("the room is no portal (%v)", err)
-	}
-	group, err := mimi.ParseURI(string(portal.ID))
-	if err != nil {
-		t.Fatal(err)
-	}
+	group := w.groupIn(room)
 	w.gives(alice, room, anna, 60)
 	if n := w.engine.calls("SetRole", account, group, annasAccount, true); n != 1 {
 		t.Errorf("Anna was made an administrator %d times: %q", n, w.engine.log)

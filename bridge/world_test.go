@@ -161,6 +161,20 @@ func (w *world) portal(room mimi.URI) id.RoomID {
 	return found
 }
 
+// groupIn returns the MIMI room of a Matrix room, which is to be a portal.
+func (w *world) groupIn(room id.RoomID) mimi.URI {
+	w.t.Helper()
+	portal, err := w.bridge.GetPortalByMXID(w.t.Context(), room)
+	if err != nil || portal == nil {
+		w.t.Fatalf("the room is no portal (%v)", err)
+	}
+	group, err := mimi.ParseURI(string(portal.ID))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return group
+}
+
 // texts returns the bodies of what a user has said in a Matrix room.
 func (w *world) texts(room id.RoomID, who id.UserID) (out []string) {
 	for _, evt := range w.mx.Room(room).Timeline {

@@ -2,7 +2,6 @@ package client_test
 
 import (
 	"errors"
-	"slices"
 	"testing"
 	"time"
 
@@ -94,11 +93,7 @@ func TestChangedIdentityCA(t *testing.T) {
 func (c *couple) knownIn(account, peer mimi.URI) (n int) {
 	c.t.Helper()
 	for _, room := range []mimi.URI{c.direct, c.group} {
-		info, err := c.gateways[account.Domain].client.Room(c.t.Context(), room)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		if slices.ContainsFunc(info.Members, func(m client.RoomMember) bool { return m.User == peer }) {
+		if c.sees(account, room, peer) {
 			n++
 		}
 	}

@@ -47,6 +47,14 @@ func (x *consentWorld) refuses(g *gateway, account, peer mimi.URI) {
 	}
 }
 
+// aliceAsks lets Alice ask Bob for consent.
+func (x *consentWorld) aliceAsks() {
+	x.t.Helper()
+	if err := x.a.client.AskConsent(x.t.Context(), x.alice, x.bob); err != nil {
+		x.t.Fatal(err)
+	}
+}
+
 // asked waits until a request for consent is shown, and returns its name.
 func (x *consentWorld) asked(g *gateway, account, peer mimi.URI) client.Ref {
 	x.t.Helper()
@@ -121,9 +129,7 @@ func TestConsent(t *testing.T) {
 	}
 	x.refuses(x.a, x.alice, x.bob)
 	x.refuses(x.b, x.bob, x.alice)
-	if err := x.a.client.AskConsent(t.Context(), x.alice, x.bob); err != nil {
-		t.Fatal(err)
-	}
+	x.aliceAsks()
 	if err := x.a.client.AskConsent(t.Context(), x.alice, x.bob); !errors.Is(err, client.ErrAlreadyAsked) {
 		t.Errorf("asked twice: %v", err)
 	}
@@ -166,9 +172,7 @@ func TestConsent(t *testing.T) {
 // consent is told.
 func TestConsentIsTakenBack(t *testing.T) {
 	x := newConsentWorld(t)
-	if err := x.a.client.AskConsent(t.Context(), x.alice, x.bob); err != nil {
-		t.Fatal(err)
-	}
+	x.aliceAsks()
 	if _, err := x.b.client.Accept(t.Context(), x.bob, x.asked(x.b, x.bob, x.alice)); err != nil {
 		t.Fatal(err)
 	}
@@ -195,9 +199,7 @@ func TestConsentIsTakenBack(t *testing.T) {
 // TestConsentIsCancelled: a request that is taken back is not shown any more.
 func TestConsentIsCancelled(t *testing.T) {
 	x := newConsentWorld(t)
-	if err := x.a.client.AskConsent(t.Context(), x.alice, x.bob); err != nil {
-		t.Fatal(err)
-	}
+	x.aliceAsks()
 	ref := x.asked(x.b, x.bob, x.alice)
 	if err := x.a.client.RemoveContact(t.Context(), x.alice, x.bob); err != nil {
 		t.Fatal(err)
@@ -323,9 +325,7 @@ func TestConsentForOneRoom(t *testing.T) {
 // TestConsentBlocked: who is blocked has no consent, and is not told that it is gone.
 func TestConsentBlocked(t *testing.T) {
 	x := newConsentWorld(t)
-	if err := x.a.client.AskConsent(t.Context(), x.alice, x.bob); err != nil {
-		t.Fatal(err)
-	}
+	x.aliceAsks()
 	if _, err := x.b.client.Accept(t.Context(), x.bob, x.asked(x.b, x.bob, x.alice)); err != nil {
 		t.Fatal(err)
 	}
@@ -347,9 +347,7 @@ func TestConsentBlocked(t *testing.T) {
 // TestConsentAskedTwice: who asks somebody that has asked them has answered.
 func TestConsentAskedTwice(t *testing.T) {
 	x := newConsentWorld(t)
-	if err := x.a.client.AskConsent(t.Context(), x.alice, x.bob); err != nil {
-		t.Fatal(err)
-	}
+	x.aliceAsks()
 	ref := x.asked(x.b, x.bob, x.alice)
 	if err := x.b.client.AskConsent(t.Context(), x.bob, x.alice); err != nil {
 		t.Fatal(err)
@@ -421,9 +419,7 @@ func TestConsentRefusedForGood(t *testing.T) {
 // TestConsentExpires: a request that is not answered in a month has ended, on both sides.
 func TestConsentExpires(t *testing.T) {
 	x := newConsentWorld(t)
-	if err := x.a.client.AskConsent(t.Context(), x.alice, x.bob); err != nil {
-		t.Fatal(err)
-	}
+	x.aliceAsks()
 	ref := x.asked(x.b, x.bob, x.alice)
 	for range 32 {
 		x.clock.Advance(24 * time.Hour)
@@ -446,9 +442,7 @@ func TestConsentExpires(t *testing.T) {
 // first.
 func TestConsentEndsWithTheAccount(t *testing.T) {
 	x := newConsentWorld(t)
-	if err := x.a.client.AskConsent(t.Context(), x.alice, x.bob); err != nil {
-		t.Fatal(err)
-	}
+	x.aliceAsks()
 	if _, err := x.b.client.Accept(t.Context(), x.bob, x.asked(x.b, x.bob, x.alice)); err != nil {
 		t.Fatal(err)
 	}
@@ -508,9 +502,7 @@ func TestConsentRequestsAreLimited(t *testing.T) {
 // person is not asked.
 func TestConsentIsRepeated(t *testing.T) {
 	x := newConsentWorld(t)
-	if err := x.a.client.AskConsent(t.Context(), x.alice, x.bob); err != nil {
-		t.Fatal(err)
-	}
+	x.aliceAsks()
 	if _, err := x.b.client.Accept(t.Context(), x.bob, x.asked(x.b, x.bob, x.alice)); err != nil {
 		t.Fatal(err)
 	}

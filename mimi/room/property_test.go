@@ -96,7 +96,7 @@ func TestDecideProperties(t *testing.T) {
 	accepted, refused := 0, 0
 	rapid.Check(t, func(r *rapid.T) {
 		s := drawRoom(r).open(t)
-		for range 5 {
+		for range 50 { // few are accepted
 			ch := drawChange(r, t, s)
 			before := s.Components()
 			next, err := room.Decide(s, ch)

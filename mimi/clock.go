@@ -15,6 +15,11 @@ type Clock interface {
 	AfterFunc(d time.Duration, f func()) (stop func() bool)
 }
 
+// LastSecond is the last one of the year 9999, in seconds since 1970. Later times have no
+// text form and would overflow somewhere; they are refused where they are read
+// (docs/mmr-profile.md, "Notation").
+const LastSecond = 253402300799
+
 // SystemClock is the [Clock] of the machine.
 type SystemClock struct{}
 

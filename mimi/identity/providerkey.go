@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls"
 	"github.com/mimi-gateway/mimi-gateway/mimi/mls/suite"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
@@ -161,13 +162,10 @@ func (r ProviderKeyRing) Decrypt(id uint8, label string, context []byte, sealed 
 	return nil, fmt.Errorf("%w: %d", ErrProviderKey, id)
 }
 
-// maxUnix is the last second of the year 9999: later times have no text form.
-const maxUnix = 253402300799
-
 // unixTime converts seconds since 1970; ok is false for times that no clock
 // shows.
 func unixTime(seconds uint64) (t time.Time, ok bool) {
-	if seconds > maxUnix {
+	if seconds > mimi.LastSecond {
 		return time.Time{}, false
 	}
 	return time.Unix(int64(seconds), 0).UTC(), true

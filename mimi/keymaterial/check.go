@@ -124,7 +124,7 @@ func (cfg *CheckConfig) check(user mimi.URI, client *protocol.ClientKeyMaterial,
 	if _, err := identity.QueueFrom(kp.LeafNode.Extensions, &cred.PseudonymousCredentialTBS); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKeyPackage, err)
 	}
-	if sec := now.Unix(); sec < 0 || kp.LeafNode.NotBefore > uint64(sec) || kp.LeafNode.NotAfter < uint64(sec) || kp.LeafNode.NotAfter > maxUnix {
+	if sec := now.Unix(); sec < 0 || kp.LeafNode.NotBefore > uint64(sec) || kp.LeafNode.NotAfter < uint64(sec) || kp.LeafNode.NotAfter > mimi.LastSecond {
 		return nil, mimi.Refuse("key-package-time", ErrLifetime)
 	}
 	key, err := identity.DeriveLinkKey(cfg.Suite, cfg.Key, &cred.PseudonymousCredentialTBS)
@@ -143,9 +143,6 @@ func (cfg *CheckConfig) check(user mimi.URI, client *protocol.ClientKeyMaterial,
 	}
 	return &Checked{kp, cred, link, key, kp.LastResort()}, nil
 }
-
-// maxUnix is the last second of the year 9999.
-const maxUnix = 253402300799
 
 // distinct collects what may occur once in a set.
 type distinct map[string]bool

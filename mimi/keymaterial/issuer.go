@@ -48,7 +48,7 @@ func (r *IssuerKeyRing) Wire(c *wire.Codec) {
 		wire.Opaque(c, &private)
 		wire.Uint64(c, &k.issues)
 		wire.Uint64(c, &k.redeems)
-		if k.issues > maxUnix || k.redeems > maxUnix {
+		if k.issues > mimi.LastSecond || k.redeems > mimi.LastSecond {
 			c.Fail(errors.New("stored issuer key: times"))
 		}
 		if !c.Decoding() {

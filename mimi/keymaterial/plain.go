@@ -120,7 +120,7 @@ func (cfg *PlainCheck) check(client *protocol.ClientKeyMaterial, seen distinct) 
 	if err := seen.add(client.Client.String(), string(kp.InitKey), string(leaf.EncryptionKey), string(leaf.SignatureKey)); err != nil {
 		return err
 	}
-	if sec := now.Unix(); sec < 0 || leaf.NotBefore > uint64(sec) || leaf.NotAfter < uint64(sec) || leaf.NotAfter > maxUnix {
+	if sec := now.Unix(); sec < 0 || leaf.NotBefore > uint64(sec) || leaf.NotAfter < uint64(sec) || leaf.NotAfter > mimi.LastSecond {
 		return mimi.Refuse("plain-key-package-time", ErrLifetime)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cloudflare/circl/oprf"
 
+	"github.com/mimi-gateway/mimi-gateway/mimi"
 	"github.com/mimi-gateway/mimi-gateway/mimi/wire"
 )
 
@@ -76,7 +77,7 @@ func (w *Wallet) Wire(c *wire.Codec) {
 	wire.Vector(c, &w.coins, func(c *wire.Codec, x *coin) {
 		x.token.Wire(c)
 		wire.Uint64(c, &x.until)
-		if x.until > maxUnix {
+		if x.until > mimi.LastSecond {
 			c.Fail(errors.New("stored upload token: time"))
 		}
 	})

@@ -112,7 +112,7 @@ func verify(s *suite.Suite, public []byte, label string, tbs fields, signature [
 
 // maxTime is the last time that a uint64 of milliseconds or seconds may name: the
 // end of the year 9999. Later ones would overflow somewhere.
-var maxTime = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+var maxTime = time.Unix(mimi.LastSecond, 0)
 
 // seconds codes a time as a uint64 of seconds since the Unix epoch.
 func seconds(c *wire.Codec, t *time.Time) {
